@@ -1,0 +1,171 @@
+"""waspi's binding to the WebAssembly engine.
+
+One call does a whole run (instantiate, ``_initialize``, alloc, copy, call, read, dealloc), so that nothing crosses the
+border per byte; the GIL is released for its length. Every failure is raised as a class of :mod:`waspi.errors`; an error
+that ended a run carries ``log``, ``fuel``, ``memory_bytes`` and ``run_us``, a trap also ``function`` and ``offset``.
+
+On 64-bit targets the engine is Wasmer with Cranelift, on 32-bit ARM it is wasmi behind the same API.
+"""
+
+from collections.abc import Buffer
+from typing import Final, Literal, final
+
+ENGINE: Final[str]
+"""Name and version of the engine, for example ``wasmer 7.2.1``."""
+TARGET: Final[str]
+"""Target triple that this binary runs on, for example ``aarch64-unknown-linux-gnu``."""
+FINGERPRINT: Final[str]
+"""What an AOT artifact is bound to: engine, crate version, triple, CPU features. One line of text."""
+
+@final
+class Bounds:
+    """What a module may declare before it is compiled; the defaults suit a board with 512 MiB.
+
+    They make compile time and memory bounded: a module beyond one of them raises ``ModuleTooLargeError`` and names it.
+    """
+
+    def __new__(
+        cls,
+        *,
+        module_bytes: int = 16_777_216,
+        functions: int = 20_000,
+        body_bytes: int = 262_144,
+        locals: int = 4_096,
+        params: int = 128,
+        memory_bytes: int = 67_108_864,
+        table_elements: int = 65_536,
+        globals: int = 4_096,
+        data_segments: int = 16_384,
+    ) -> Bounds: ...
+
+@final
+class Canceller:
+    """Stops a run from another thread. One canceller may serve one run after another."""
+
+    def __new__(cls) -> Canceller: ...
+    def cancel(self) -> None:
+        """Make the run that holds this canceller raise ``CanceledError``; before a run starts: that run. Idempotent."""
+    def reset(self) -> None:
+        """Forget an earlier ``cancel()``."""
+
+@final
+class Outcome:
+    """What a run gave."""
+
+    @property
+    def output(self) -> bytes:
+        """The result's bytes."""
+    @property
+    def log(self) -> bytes:
+        """What the guest wrote to stdout and stderr, in order, cut at ``log_bytes``."""
+    @property
+    def fuel(self) -> int:
+        """Metered operators that were executed."""
+    @property
+    def memory_bytes(self) -> int:
+        """Peak size of the linear memory."""
+    @property
+    def run_us(self) -> int:
+        """Microseconds from instantiation (or from the call, on a warm instance) to the result."""
+    @property
+    def trace(self) -> dict[str, int | str] | None:
+        """With ``trace=True``: ``pointer``, ``input_size``, ``buffer_size``, ``memory_address`` (host address of the
+        memory's base), ``buffer_address`` (host address of the buffer), ``new_size``, ``result_pointer``,
+        ``memory_bytes``; else ``None``."""
+
+@final
+class Instance:
+    """A module that is instantiated once and called many times: guest state survives between the calls."""
+
+    def run(self, input: Buffer) -> Outcome:
+        """Run once. Fuel, time, output and log limits hold for each call. After a trap, a limit or a cancel the
+        instance is spent and every further call raises ``WorkerError``'s sibling ``GuestError`` that says so."""
+
+@final
+class Module:
+    """A compiled module, free of guest state; may be shared between threads."""
+
+    @staticmethod
+    def compile(wasm: Buffer, *, bounds: Bounds | None = None) -> Module:
+        """Check the bounds, validate, strip custom sections and compile.
+
+        Raises ``InvalidModuleError``, ``UnsupportedFeatureError``, ``ModuleTooLargeError``, ``LinkError`` (an import
+        that no run could satisfy), ``CompileError``.
+        """
+    @staticmethod
+    def load(artifact: Buffer) -> Module:
+        """Load what :meth:`serialize` gave, on the same engine only.
+
+        Checks magic, length, fingerprint and SHA-256 before the engine sees a byte; raises ``ArtifactError``.
+        """
+    def serialize(self) -> bytes:
+        """The ahead-of-time artifact: header with fingerprint and hash, then native code. Trust it like code."""
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the Wasm bytes that :meth:`compile` was given, 64 lower-case hexadecimal digits."""
+    @property
+    def exports(self) -> list[tuple[str, str]]:
+        """``(name, type)``; a type reads like ``func (i32, i32) -> i32``, ``memory 17..``, ``table``, ``global i32``."""
+    @property
+    def imports(self) -> list[tuple[str, str, str]]:
+        """``(module, name, type)``."""
+    def run(
+        self,
+        input: Buffer,
+        *,
+        memory: str = "memory",
+        alloc: str = "alloc",
+        entry: str = "append",
+        headroom: int = 30,
+        fuel: int | None = None,
+        memory_bytes: int | None = None,
+        time_ms: int | None = None,
+        output_bytes: int | None = None,
+        log_bytes: int | None = None,
+        canceller: Canceller | None = None,
+        trace: bool = False,
+    ) -> Outcome:
+        """One run on a fresh instance. Limits of ``None`` fall back to: fuel unlimited, memory 4 GiB, no deadline,
+        output as large as memory, log 64 KiB."""
+    def instantiate(
+        self,
+        *,
+        memory: str = "memory",
+        alloc: str = "alloc",
+        entry: str = "append",
+        headroom: int = 30,
+        fuel: int | None = None,
+        memory_bytes: int | None = None,
+        time_ms: int | None = None,
+        output_bytes: int | None = None,
+        log_bytes: int | None = None,
+        canceller: Canceller | None = None,
+        trace: bool = False,
+    ) -> Instance:
+        """An instance for many calls; see :class:`Instance`. It stays on the thread that made it."""
+    def check_abi(self, *, memory: str = "memory", alloc: str = "alloc", entry: str = "append") -> None:
+        """Raise ``MissingExportError``, ``WrongSignatureError`` or ``LinkError`` that a run would raise."""
+
+def strip(wasm: Buffer) -> bytes:
+    """The module without its custom sections (names, debug information, producers)."""
+
+def wat2wasm(text: Buffer) -> bytes:
+    """Translate WebAssembly text; raises ``InvalidModuleError`` with line and column."""
+
+def lockdown(
+    role: Literal["worker", "compiler"],
+    *,
+    address_space_bytes: int = 0,
+    cpu_seconds: int = 0,
+    keep_fds: list[int] = ...,
+) -> dict[str, str]:
+    """Give up every right that the role does not need; there is no way back.
+
+    In this order: closes descriptors other than ``keep_fds``, empties the environment, rlimits (AS, CPU, FSIZE=0,
+    NPROC, CORE=0, NOFILE), no-new-privs, Landlock, seccomp. 0 leaves a limit alone. Returns the posture:
+    ``{"seccomp": "on", "landlock": "abi 4", "no_new_privs": "on", "rlimits": "on", ...}``, where a part that the kernel
+    lacks reads ``"off: <reason>"``; the caller decides whether that will do.
+    """
+
+def posture() -> dict[str, str]:
+    """What :func:`lockdown` could switch on here, without doing it: same keys."""

@@ -1,0 +1,398 @@
+"""The whole tree of errors that waspi raises.
+
+Every error says whose fault it is (:class:`Fault`), bears a stable ``kind`` for machines (the string that travels in a
+result's ``error.kind``) and a message for people that says what to do. Foreign exceptions (SQLite's, paho's, the
+engine's) are translated at the adapter that meets them and stay reachable as ``__cause__``.
+
+The native module raises these same classes; there is no second tree.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Fault(StrEnum):
+    """The party that has to act so that the error goes away."""
+
+    GUEST = "guest"
+    """The WebAssembly module: its author has to change it."""
+    PUBLISHER = "publisher"
+    """Whoever sent the job: the envelope, its input, its signature or its topic."""
+    OPERATOR = "operator"
+    """Whoever runs the fleet: configuration, keys, command lines."""
+    BROKER = "broker"
+    """The MQTT broker, or the network on the way to it."""
+    DEVICE = "device"
+    """This board or this installation of waspi: disk, kernel, worker processes."""
+
+
+class WaspiError(Exception):
+    """Base of every error of waspi.
+
+    ``function`` (a guest function's name, ``str``) and ``offset`` (byte offset in the Wasm module, ``int``) are set
+    where the engine knows them. ``log`` (``bytes``), ``fuel`` (``int``), ``memory_bytes`` (``int``) and ``run_us``
+    (``int``, microseconds) are set on an error that ended a run.
+    """
+
+    fault: ClassVar[Fault] = Fault.DEVICE
+    kind: ClassVar[str] = "internal"
+
+    function: str | None = None
+    offset: int | None = None
+    log: bytes = b""
+    fuel: int = 0
+    memory_bytes: int = 0
+    run_us: int = 0
+
+    @property
+    def message(self) -> str:
+        """What happened and what to do, one line without the kind (``str``)."""
+        return str(self.args[0]) if self.args else self.kind
+
+
+# --- the guest ------------------------------------------------------------------------------------------------------
+
+
+class GuestError(WaspiError):
+    """The module is at fault."""
+
+    fault = Fault.GUEST
+    kind = "guest"
+
+
+class ModuleError(GuestError):
+    """The module cannot be loaded."""
+
+    kind = "module"
+
+
+class InvalidModuleError(ModuleError):
+    """Not WebAssembly, truncated, or it does not validate."""
+
+    kind = "invalid-module"
+
+
+class UnsupportedFeatureError(ModuleError):
+    """The module needs a Wasm feature that is switched off (threads, memory64, multi-memory, ...)."""
+
+    kind = "unsupported-feature"
+
+
+class ModuleTooLargeError(ModuleError):
+    """The module passes one of the compile bounds (bytes, functions, locals, body size, memory, table)."""
+
+    kind = "module-too-large"
+
+
+class LinkError(ModuleError):
+    """The module imports something that the host does not offer; the message names it."""
+
+    kind = "unknown-import"
+
+
+class AbiError(GuestError):
+    """The module does not keep to the alloc/append ABI (``guests/ABI.md``)."""
+
+    kind = "abi"
+
+
+class MissingExportError(AbiError):
+    """An export that the ABI description names is not there."""
+
+    kind = "missing-export"
+
+
+class WrongSignatureError(AbiError):
+    """An export has another type than the ABI asks for."""
+
+    kind = "wrong-signature"
+
+
+class PointerError(AbiError):
+    """A pointer or a size that came from the guest lies outside its memory, or is negative."""
+
+    kind = "bad-pointer"
+
+
+class OverrunError(AbiError):
+    """The result is longer than the buffer that it was written to."""
+
+    kind = "buffer-overrun"
+
+
+class Trap(GuestError):  # noqa: N818 - the WebAssembly specification's own word
+    """The guest trapped (WebAssembly core specification, 4.4)."""
+
+    kind = "trap"
+
+
+class UnreachableTrap(Trap):
+    """``unreachable`` was executed: a panic or an abort in most languages."""
+
+    kind = "unreachable"
+
+
+class MemoryOutOfBoundsTrap(Trap):
+    """Access beyond the linear memory."""
+
+    kind = "memory-out-of-bounds"
+
+
+class TableOutOfBoundsTrap(Trap):
+    """Access beyond a table."""
+
+    kind = "table-out-of-bounds"
+
+
+class IndirectCallTrap(Trap):
+    """``call_indirect`` to a null element or to a function of another type."""
+
+    kind = "bad-indirect-call"
+
+
+class DivisionByZeroTrap(Trap):
+    """Integer division by zero."""
+
+    kind = "division-by-zero"
+
+
+class IntegerOverflowTrap(Trap):
+    """Integer division overflow, or a float that does not fit the integer type."""
+
+    kind = "integer-overflow"
+
+
+class StackOverflowTrap(Trap):
+    """The guest's call stack is used up."""
+
+    kind = "stack-overflow"
+
+
+class AbortTrap(Trap):
+    """AssemblyScript's ``env.abort``: the message holds file, line and column."""
+
+    kind = "abort"
+
+
+class ExitTrap(Trap):
+    """The guest called WASI ``proc_exit``; ``code`` is its status."""
+
+    kind = "exit"
+    code: int = 0
+
+
+class LimitError(GuestError):
+    """A limit of the run was reached."""
+
+    kind = "limit"
+
+
+class FuelLimitError(LimitError):
+    """All fuel is used up."""
+
+    kind = "fuel-limit"
+
+
+class MemoryLimitError(LimitError):
+    """The module needs more memory at its start than the limit grants. (A refused ``memory.grow`` is no error.)"""
+
+    kind = "memory-limit"
+
+
+class TimeLimitError(LimitError):
+    """The wall-clock deadline has passed."""
+
+    kind = "time-limit"
+
+
+class OutputLimitError(LimitError):
+    """The result is longer than the output limit."""
+
+    kind = "output-limit"
+
+
+class CanceledError(WaspiError):
+    """Somebody asked for the run to stop."""
+
+    fault = Fault.PUBLISHER
+    kind = "canceled"
+
+
+# --- the publisher --------------------------------------------------------------------------------------------------
+
+
+class PublisherError(WaspiError):
+    """Whoever sent the message is at fault."""
+
+    fault = Fault.PUBLISHER
+    kind = "publisher"
+
+
+class EnvelopeError(PublisherError):
+    """Bytes that are no envelope of this protocol: hostile or broken CBOR, unknown or missing keys, wrong types."""
+
+    kind = "bad-envelope"
+
+
+class TopicError(PublisherError):
+    """A topic, id or Response Topic that the protocol forbids."""
+
+    kind = "bad-topic"
+
+
+class InputTooLargeError(PublisherError):
+    """Input beyond the device's limit."""
+
+    kind = "input-too-large"
+
+
+class UnknownModuleError(PublisherError):
+    """The device has no module of that name or digest."""
+
+    kind = "unknown-module"
+
+
+class SignatureError(PublisherError):
+    """Unsigned, signed by nobody trusted, for another audience, expired or replayed."""
+
+    kind = "bad-signature"
+
+
+class NotAllowedError(PublisherError):
+    """The device's policy forbids what was asked for."""
+
+    kind = "not-allowed"
+
+
+class DuplicateJobError(PublisherError):
+    """The job id was used before with another body."""
+
+    kind = "duplicate-id"
+
+
+class RetainedJobError(PublisherError):
+    """A retained message is state, not a trigger."""
+
+    kind = "retained-job"
+
+
+class ExpiredError(PublisherError):
+    """The job's expiry had passed before it ran."""
+
+    kind = "expired"
+
+
+class QueueFullError(PublisherError):
+    """The device's queue is full: send later or slower."""
+
+    kind = "queue-full"
+
+
+# --- the operator ---------------------------------------------------------------------------------------------------
+
+
+class OperatorError(WaspiError):
+    """Configuration, keys or a command line are at fault."""
+
+    fault = Fault.OPERATOR
+    kind = "operator"
+
+
+class ConfigError(OperatorError):
+    """The configuration file does not say what it should; the message names file and key."""
+
+    kind = "config"
+
+
+class UsageError(OperatorError):
+    """A command was called in a way that it does not know."""
+
+    kind = "usage"
+
+
+class KeyFileError(OperatorError):
+    """A key file is missing, unreadable or of the wrong kind."""
+
+    kind = "key-file"
+
+
+# --- the broker -----------------------------------------------------------------------------------------------------
+
+
+class BrokerError(WaspiError):
+    """The broker, or the way to it, is at fault."""
+
+    fault = Fault.BROKER
+    kind = "broker"
+
+
+class UnreachableBrokerError(BrokerError):
+    """No connection: name, port, network."""
+
+    kind = "broker-unreachable"
+
+
+class RefusedByBrokerError(BrokerError):
+    """The broker answered with a reason code that is no success (MQTT 5.0, 2.4)."""
+
+    kind = "broker-refused"
+
+
+class TlsError(BrokerError):
+    """The TLS handshake failed: certificate, name, expiry, protocol."""
+
+    kind = "tls"
+
+
+class NoAnswerError(BrokerError):
+    """Nothing came back in the time that was allowed."""
+
+    kind = "no-answer"
+
+
+# --- the device -----------------------------------------------------------------------------------------------------
+
+
+class DeviceError(WaspiError):
+    """This board or this installation is at fault."""
+
+    fault = Fault.DEVICE
+    kind = "device"
+
+
+class StorageError(DeviceError):
+    """The disk is full or broken, or state on it is damaged."""
+
+    kind = "storage"
+
+
+class ArtifactError(DeviceError):
+    """A compiled artifact is damaged or was made by another engine; it is rebuilt."""
+
+    kind = "artifact"
+
+
+class WorkerError(DeviceError):
+    """A worker process died, did not start, or answered with something that is no answer."""
+
+    kind = "worker"
+
+
+class CompileError(DeviceError):
+    """The compiler gave up on a module that validates: time, memory or a bug of its own."""
+
+    kind = "compile"
+
+
+class InterruptedJobError(DeviceError):
+    """The device went down while the job ran, and the job did not say that it may run twice."""
+
+    kind = "interrupted"
+
+
+class LockdownError(DeviceError):
+    """A part of the sandbox that the configuration demands is not to be had on this kernel."""
+
+    kind = "lockdown"

@@ -1,0 +1,1 @@
+"""Frozen values that every part of waspi speaks: jobs, results, modules, devices. No I/O, no foreign imports."""
