@@ -7,8 +7,9 @@ that ended a run carries ``log``, ``fuel``, ``memory_bytes`` and ``run_us``, a t
 On 64-bit targets the engine is Wasmer with Cranelift, on 32-bit ARM it is wasmi behind the same API.
 """
 
-from collections.abc import Buffer
 from typing import Final, Literal, final
+
+from typing_extensions import Buffer  # in collections.abc only from Python 3.12
 
 ENGINE: Final[str]
 """Name and version of the engine, for example ``wasmer 7.2.1``."""
