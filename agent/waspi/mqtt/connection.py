@@ -1,0 +1,348 @@
+"""One connection to the broker: one paho client object, thrown away with it.
+
+paho keeps publishes, packet ids and acknowledgements in its client object; with a new object for each connection none
+of them can leak into the next one. Callbacks only append to :attr:`Connection.events`.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, cast
+
+from paho.mqtt.client import (
+    CallbackAPIVersion,
+    Client,
+    ConnectFlags,
+    DisconnectFlags,
+    MQTTMessage,
+    MQTTProtocolVersion,
+)
+from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from waspi.errors import BrokerError, ConfigError, RefusedByBrokerError, TlsError, UnreachableBrokerError
+from waspi.mqtt.message import Incoming, Outgoing, ServerLimits
+from waspi.mqtt.settings import LinkSettings, Tls
+from waspi.mqtt.stream import Stream
+
+_SUCCESS = MQTTErrorCode.MQTT_ERR_SUCCESS
+_FAILURE = 0x80  # reason codes from here on are failures (MQTT 5.0, 2.4)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """CONNACK with success."""
+
+    session_present: bool
+    limits: ServerLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The connection is over."""
+
+    reason: BrokerError
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """PUBACK."""
+
+    packet_id: int
+    refused: BrokerError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """SUBACK."""
+
+    refused: BrokerError | None
+
+
+Event = Accepted | Closed | Published | Subscribed | Incoming
+
+
+class _StreamClient(Client):
+    """paho's client on a :class:`Stream`."""
+
+    max_packet_bytes = 0
+    stream: Stream | None = None
+
+    def _create_socket(self) -> Any:
+        sock = cast("socket.socket", super()._create_socket())
+        self.stream = Stream(sock, self.max_packet_bytes)
+        return self.stream
+
+
+class Connection:
+    """A connection from TCP to DISCONNECT; ``number`` counts the session's connections."""
+
+    def __init__(self, settings: LinkSettings, number: int) -> None:
+        self.number = number
+        self.events: deque[Event] = deque()
+        self.keepalive_s = settings.keepalive_s
+        self._settings = settings
+        self._closed = False
+        client = _StreamClient(
+            CallbackAPIVersion.VERSION2,
+            client_id=settings.client_id,
+            protocol=MQTTProtocolVersion.MQTTv5,
+            manual_ack=True,
+            reconnect_on_failure=False,
+        )
+        client.max_packet_bytes = settings.max_packet_bytes
+        client.connect_timeout = settings.connect_timeout_s
+        client.max_inflight_messages_set(65_535)  # the window is kept by the link, below the server's own maximum
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        # With this callback set paho queues packets and leaves the writing to flush().
+        client.on_socket_register_write = lambda *_: None
+        address = settings.address
+        if address.tls:
+            client.tls_set_context(_tls_context(settings.tls or Tls()))
+        username = settings.username or address.username
+        if username:
+            client.username_pw_set(username, settings.password or address.password)
+        if settings.will:
+            properties = Properties(PacketTypes.WILLMESSAGE)
+            properties.WillDelayInterval = settings.will.delay_s
+            client.will_set(settings.will.topic, settings.will.payload, 1, settings.will.retain, properties)
+        self._client = client
+
+    def open(self) -> None:
+        """Connect TCP, do the TLS handshake and send CONNECT. Blocks; raises ``BrokerError``."""
+        settings = self._settings
+        properties = Properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = settings.session_expiry_s
+        properties.ReceiveMaximum = settings.receive_maximum
+        properties.MaximumPacketSize = settings.max_packet_bytes
+        address = settings.address
+        try:
+            self._client.connect(
+                address.host,
+                address.port,
+                keepalive=settings.keepalive_s,
+                clean_start=settings.clean_start,
+                properties=properties,
+            )
+        except ssl.SSLCertVerificationError as error:
+            raise TlsError(f"{address}: the broker's certificate is refused: {error.verify_message}") from error
+        except ssl.SSLError as error:
+            raise TlsError(f"{address}: TLS handshake failed: {error.reason or error}") from error
+        except (OSError, ValueError) as error:
+            raise UnreachableBrokerError(f"{address}: cannot connect: {_words(error)}") from error
+
+    @property
+    def stream(self) -> Stream:
+        """The stream under the connection; only after :meth:`open`."""
+        stream = self._client.stream
+        if stream is None:
+            raise UnreachableBrokerError("the connection was never opened")
+        return stream
+
+    def read(self) -> None:
+        """Take in what the socket holds; everything that came of it stands in :attr:`events`."""
+        stream = self.stream
+        try:
+            while not self._closed:
+                if self._client.loop_read() != _SUCCESS:
+                    self._close(UnreachableBrokerError(f"{self._settings.address}: the connection is lost"))
+                elif not stream.buffered:
+                    return
+        except Exception as error:  # noqa: BLE001 - paho raises whatever a broken packet provokes in it
+            self._close(BrokerError(f"{self._settings.address}: the broker sent a broken packet: {_words(error)}"))
+
+    def flush(self) -> bool:
+        """Write what waits. Returns whether all is written."""
+        if self._closed:
+            return True
+        try:
+            if self._client.want_write() and self._client.loop_write() != _SUCCESS:
+                self._close(UnreachableBrokerError(f"{self._settings.address}: the connection is lost"))
+                return True
+            return self.stream.flush()
+        except OSError as error:
+            self._close(UnreachableBrokerError(f"{self._settings.address}: the connection is lost: {_words(error)}"))
+            return True
+
+    def keep_alive(self) -> None:
+        """Send PINGREQ when it is due and notice a broker that does not answer; call every few seconds."""
+        if not self._closed and self._client.loop_misc() != _SUCCESS:
+            self._close(UnreachableBrokerError(f"{self._settings.address}: the broker no longer answers pings"))
+
+    def publish(self, message: Outgoing) -> int:
+        """Hand a PUBLISH to the stream; returns its packet id (0 for QoS 0). Raises ``BrokerError`` when closed."""
+        properties = None
+        if (
+            message.reply_to is not None
+            or message.correlation is not None
+            or message.content_type is not None
+            or message.expires_in_s is not None
+            or message.user_properties
+        ):
+            properties = Properties(PacketTypes.PUBLISH)
+            if message.reply_to is not None:
+                properties.ResponseTopic = message.reply_to
+            if message.correlation is not None:
+                properties.CorrelationData = message.correlation
+            if message.content_type is not None:
+                properties.ContentType = message.content_type
+            if message.expires_in_s is not None:
+                properties.MessageExpiryInterval = message.expires_in_s
+            if message.user_properties:
+                properties.UserProperty = list(message.user_properties)
+        info = self._client.publish(message.topic, message.payload, message.qos, message.retain, properties)
+        if info.rc != _SUCCESS:
+            raise UnreachableBrokerError(f"{self._settings.address}: not connected")
+        return info.mid if message.qos else 0
+
+    def acknowledge(self, packet_id: int) -> None:
+        """PUBACK."""
+        self._client.ack(packet_id, 1)
+
+    def subscribe(self, filters: list[str]) -> None:
+        """SUBSCRIBE with QoS 1; retained messages as they are, no local echo of our own."""
+        options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE)
+        self._client.subscribe([(name, options) for name in filters])
+
+    def disconnect(self, *, with_will: bool = False) -> None:
+        """DISCONNECT (reason 0x04 asks the broker for the will), flush and close."""
+        if not self._closed:
+            self._closed = True
+            reason = ReasonCode(PacketTypes.DISCONNECT, identifier=0x04 if with_will else 0x00)
+            self._client.disconnect(reason)
+            try:
+                self._client.loop_write()
+            except OSError:
+                pass  # the broker has gone first
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close the socket without a word."""
+        self._closed = True
+        if self._client.stream is not None:
+            self._client.stream.close()
+
+    def _close(self, reason: BrokerError) -> None:
+        if not self._closed:
+            self._closed = True
+            self.events.append(Closed(reason))
+
+    # --- paho's callbacks: translate and append, nothing else ---------------------------------------------------
+
+    def _on_connect(
+        self, _client: Client, _data: object, flags: ConnectFlags, code: ReasonCode, properties: Properties | None
+    ) -> None:
+        if code.is_failure:
+            hint = {
+                0x85: "the client id is refused",
+                0x86: "user name or password are wrong",
+                0x87: "this user may not connect",
+                0x8A: "this client is banned",
+                0x97: "the broker's quota is used up",
+            }.get(code.value, str(code))
+            self._close(RefusedByBrokerError(f"{self._settings.address}: connection refused: {hint}"))
+            return
+        known = properties.json() if properties is not None else {}
+        limits = ServerLimits(
+            receive_maximum=int(known.get("ReceiveMaximum", 65_535)),
+            max_packet_bytes=known.get("MaximumPacketSize"),
+            keepalive_s=known.get("ServerKeepAlive"),
+            retain_available=bool(known.get("RetainAvailable", 1)),
+            assigned_client_id=known.get("AssignedClientIdentifier"),
+        )
+        self.keepalive_s = limits.keepalive_s or self.keepalive_s
+        self.events.append(Accepted(flags.session_present, limits))
+
+    def _on_disconnect(
+        self, _client: Client, _data: object, flags: DisconnectFlags, code: ReasonCode, _properties: Properties | None
+    ) -> None:
+        address = self._settings.address
+        if not flags.is_disconnect_packet_from_server:
+            self._close(UnreachableBrokerError(f"{address}: the connection is lost"))
+        elif code.value == 0x8E:
+            self._close(SessionTakenOverError(f"{address}: another client connected as {self._settings.client_id!r}"))
+        else:
+            self._close(RefusedByBrokerError(f"{address}: the broker ended the connection: {code}"))
+
+    def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
+        properties = message.properties
+        reply_to = correlation = expiry = content_type = None
+        user: tuple[tuple[str, str], ...] = ()
+        if properties is not None and not properties.isEmpty():
+            reply_to = getattr(properties, "ResponseTopic", None)
+            correlation = getattr(properties, "CorrelationData", None)
+            expiry = getattr(properties, "MessageExpiryInterval", None)
+            content_type = getattr(properties, "ContentType", None)
+            user = tuple(getattr(properties, "UserProperty", ()))
+        topic = message.topic  # raises on bad UTF-8, which read() takes for the broken packet that it is
+        if not topic:
+            raise ConfigError("an empty topic, or a topic alias that nobody asked for")
+        self.events.append(
+            Incoming(
+                topic=topic,
+                payload=bytes(message.payload),
+                qos=message.qos,
+                retain=message.retain,
+                dup=message.dup,
+                packet_id=message.mid,
+                connection=self.number,
+                reply_to=reply_to,
+                correlation=bytes(correlation) if correlation is not None else None,
+                expires_in_s=expiry,
+                content_type=content_type,
+                user_properties=user,
+            )
+        )
+
+    def _on_publish(
+        self, _client: Client, _data: object, packet_id: int, code: ReasonCode, _properties: Properties | None
+    ) -> None:
+        refused = None
+        if code.value >= _FAILURE:
+            refused = RefusedByBrokerError(f"{self._settings.address}: publish refused: {code}")
+        self.events.append(Published(packet_id, refused))
+
+    def _on_subscribe(
+        self, _client: Client, _data: object, _packet_id: int, codes: list[ReasonCode], _properties: Properties | None
+    ) -> None:
+        bad = [code for code in codes if code.value >= _FAILURE]
+        refused = None
+        if bad:
+            refused = RefusedByBrokerError(
+                f"{self._settings.address}: subscription refused: {bad[0]}; check the broker's access list"
+            )
+        self.events.append(Subscribed(refused))
+
+
+class SessionTakenOverError(RefusedByBrokerError):
+    """A second client uses this client id (MQTT 5.0, reason 0x8E): told, not fought with."""
+
+    kind = "session-taken-over"
+
+
+def _tls_context(tls: Tls) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=str(tls.ca) if tls.ca else None)
+        if tls.certificate:
+            context.load_cert_chain(str(tls.certificate), str(tls.key) if tls.key else None)
+    except (OSError, ssl.SSLError) as error:
+        files = ", ".join(str(name) for name in (tls.ca, tls.certificate, tls.key) if name)
+        raise ConfigError(f"broker.tls: cannot load {files}: {_words(error)}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

@@ -1,0 +1,286 @@
+"""One client's session with the broker, over as many connections as it takes.
+
+The owner runs a ``selectors`` loop with the convention that a key's ``data`` is a callable without arguments, called
+when the descriptor is ready. Connecting blocks (names, TCP, TLS), so it happens on a short-lived thread that hands the
+finished connection over; everything else happens on the loop's thread.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import selectors
+import threading
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Final
+
+from waspi.errors import BrokerError, RefusedByBrokerError, UnreachableBrokerError, WaspiError
+from waspi.mqtt.backoff import Backoff
+from waspi.mqtt.connection import Accepted, Closed, Connection, Published, SessionTakenOverError, Subscribed
+from waspi.mqtt.handler import LinkHandler
+from waspi.mqtt.message import Incoming, Outgoing, ServerLimits
+from waspi.mqtt.settings import LinkSettings
+
+
+class LinkState(StrEnum):
+    """Where the session is."""
+
+    IDLE = "idle"
+    WAITING = "waiting"
+    """Offline until the back-off is over."""
+    CONNECTING = "connecting"
+    """TCP and TLS, on the connecting thread."""
+    GREETING = "greeting"
+    """CONNECT is sent, CONNACK is awaited."""
+    ONLINE = "online"
+    CLOSED = "closed"
+
+
+TRANSITIONS: Final[dict[LinkState, frozenset[LinkState]]] = {
+    LinkState.IDLE: frozenset({LinkState.CONNECTING, LinkState.CLOSED}),
+    LinkState.WAITING: frozenset({LinkState.CONNECTING, LinkState.CLOSED}),
+    LinkState.CONNECTING: frozenset({LinkState.GREETING, LinkState.WAITING, LinkState.CLOSED}),
+    LinkState.GREETING: frozenset({LinkState.ONLINE, LinkState.WAITING, LinkState.CLOSED}),
+    LinkState.ONLINE: frozenset({LinkState.WAITING, LinkState.CLOSED}),
+    LinkState.CLOSED: frozenset(),
+}
+
+_REFUSED_AT_LEAST_S = 5.0
+_TAKEN_OVER_AT_LEAST_S = 30.0
+
+
+class Link:
+    """A session that keeps itself connected and publishes within the broker's window."""
+
+    def __init__(
+        self,
+        settings: LinkSettings,
+        selector: selectors.BaseSelector,
+        handler: LinkHandler,
+        clock: Callable[[], float],
+        rng: random.Random | None = None,
+    ) -> None:
+        self.state = LinkState.IDLE
+        self.server = ServerLimits()
+        self._settings = settings
+        self._selector = selector
+        self._handler = handler
+        self._clock = clock
+        self._backoff = Backoff(rng=rng)
+        self._connection: Connection | None = None
+        self._connections = 0
+        self._opening: Connection | None = None
+        self._opened: BrokerError | None = None
+        self._due = 0.0
+        self._in_flight: dict[int, int] = {}
+        self._last_token = 0
+        self._writing = False
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        selector.register(self._wake, selectors.EVENT_READ, self._on_opened)
+
+    # --- what the owner calls -----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Connect now."""
+        self._connect()
+
+    @property
+    def online(self) -> bool:
+        """Whether the broker has accepted the present connection."""
+        return self.state is LinkState.ONLINE
+
+    @property
+    def connection_number(self) -> int:
+        """Number of the present or last connection."""
+        return self._connections
+
+    @property
+    def room(self) -> int:
+        """How many QoS 1 publishes the window has room for."""
+        if not self.online:
+            return 0
+        return min(self._settings.window, self.server.receive_maximum) - len(self._in_flight)
+
+    def publish(self, message: Outgoing) -> int:
+        """Send a message; returns the token that ``on_published`` will name (0 for QoS 0).
+
+        Raises ``UnreachableBrokerError`` when offline, and ``BrokerError`` when the window is full or the broker's
+        Maximum Packet Size would be passed.
+        """
+        connection = self._connection
+        if connection is None or not self.online:
+            raise UnreachableBrokerError("not connected to the broker")
+        if message.qos and self.room <= 0:
+            raise BrokerError("the broker's window is full")
+        largest = self.server.max_packet_bytes
+        if largest is not None and len(message.payload) + len(message.topic.encode()) + 512 > largest:
+            raise RefusedByBrokerError(f"the broker takes packets of {largest} bytes at most")
+        packet_id = connection.publish(message)
+        if not message.qos:
+            return 0
+        self._last_token += 1
+        self._in_flight[packet_id] = self._last_token
+        return self._last_token
+
+    def acknowledge(self, message: Incoming) -> bool:
+        """PUBACK; dropped (``False``) when the connection that brought the message is over."""
+        connection = self._connection
+        if connection is None or message.connection != connection.number or not self.online:
+            return False
+        if message.qos:
+            connection.acknowledge(message.packet_id)
+        return True
+
+    def subscribe(self, filters: list[str]) -> None:
+        """Ask for these topic filters, with QoS 1."""
+        if self._connection is not None and self.online:
+            self._connection.subscribe(filters)
+
+    def flush(self) -> None:
+        """Write what waits; the owner calls it once at the end of each iteration of its loop."""
+        connection = self._connection
+        if connection is None:
+            return
+        done = connection.flush()
+        if done == self._writing and connection.stream.fileno() >= 0:
+            self._writing = not done
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._writing else 0)
+            self._selector.modify(connection.stream.fileno(), events, self._on_ready)
+        if connection.events:
+            self._dispatch(connection)
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`tick` wants to be called next, on the clock that was given."""
+        return self._due if self.state in {LinkState.WAITING, LinkState.GREETING, LinkState.ONLINE} else None
+
+    def tick(self, now: float) -> None:
+        """Do what time asks for: connect again, give up on a silent CONNACK, send pings."""
+        if now < self._due:
+            return
+        if self.state is LinkState.WAITING:
+            self._connect()
+        elif self.state is LinkState.GREETING:
+            self._lost(UnreachableBrokerError(f"{self._settings.address}: no CONNACK; is this an MQTT broker?"))
+        elif self.state is LinkState.ONLINE and self._connection is not None:
+            connection = self._connection
+            connection.keep_alive()
+            self._due = now + connection.keepalive_s / 4
+            self._dispatch(connection)
+
+    def drop(self, reason: BrokerError) -> None:
+        """Give the present connection up and come back after the back-off."""
+        if self.state in {LinkState.ONLINE, LinkState.GREETING}:
+            self._lost(reason)
+
+    def close(self, *, with_will: bool = False) -> None:
+        """End the session's present connection for good."""
+        if self.state is LinkState.CLOSED:
+            return
+        self._become(LinkState.CLOSED)
+        self._selector.unregister(self._wake)
+        if self._connection is not None:
+            self._unregister(self._connection)
+            self._connection.disconnect(with_will=with_will)
+            self._connection = None
+        os.close(self._wake)
+
+    # --- connecting ---------------------------------------------------------------------------------------------
+
+    def _become(self, state: LinkState) -> None:
+        if state not in TRANSITIONS[self.state]:
+            raise WaspiError(f"link: no transition from {self.state} to {state}")
+        self.state = state
+
+    def _connect(self) -> None:
+        self._become(LinkState.CONNECTING)
+        self._connections += 1
+        number = self._connections
+        wake = os.dup(self._wake)  # outlives a close() that comes while the thread is still connecting
+
+        def open_connection() -> None:
+            connection = None
+            try:
+                connection = Connection(self._settings, number)
+                connection.open()
+                self._opened = None
+            except WaspiError as error:
+                self._opened = error if isinstance(error, BrokerError) else BrokerError(error.message)
+                self._opened.__cause__ = error
+            self._opening = connection
+            if self.state is LinkState.CLOSED and connection is not None:
+                connection.abandon()
+            os.eventfd_write(wake, 1)
+            os.close(wake)
+
+        threading.Thread(target=open_connection, name="waspi-connect", daemon=True).start()
+
+    def _on_opened(self) -> None:
+        os.eventfd_read(self._wake)
+        connection, error = self._opening, self._opened
+        self._opening = self._opened = None
+        if self.state is not LinkState.CONNECTING:
+            return
+        if error is not None or connection is None:
+            self._lost(error or UnreachableBrokerError("the connection was not opened"))
+            return
+        self._connection = connection
+        self._become(LinkState.GREETING)
+        self._due = self._clock() + self._settings.connect_timeout_s
+        self._writing = False
+        self._selector.register(connection.stream.fileno(), selectors.EVENT_READ, self._on_ready)
+        self.flush()
+
+    def _unregister(self, connection: Connection) -> None:
+        try:
+            self._selector.unregister(connection.stream)
+        except (KeyError, ValueError):
+            # paho has closed the socket already: find the key by what it was registered with
+            for key in [key for key in self._selector.get_map().values() if key.data == self._on_ready]:
+                self._selector.unregister(key.fileobj)
+
+    def _lost(self, reason: BrokerError) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._unregister(connection)
+            connection.abandon()
+        self._in_flight.clear()
+        self._become(LinkState.WAITING)
+        at_least = 0.0
+        if isinstance(reason, SessionTakenOverError):
+            at_least = _TAKEN_OVER_AT_LEAST_S
+        elif isinstance(reason, RefusedByBrokerError):
+            at_least = _REFUSED_AT_LEAST_S
+        delay = self._backoff.next(at_least)
+        self._due = self._clock() + delay
+        self._handler.on_offline(reason, delay)
+
+    # --- traffic ------------------------------------------------------------------------------------------------
+
+    def _on_ready(self) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        connection.read()
+        self._dispatch(connection)
+
+    def _dispatch(self, connection: Connection) -> None:
+        events = connection.events
+        while events and connection is self._connection:
+            event = events.popleft()
+            if isinstance(event, Incoming):
+                self._handler.on_message(event)
+            elif isinstance(event, Published):
+                token = self._in_flight.pop(event.packet_id, None)
+                if token is not None:
+                    self._handler.on_published(token, event.refused)
+            elif isinstance(event, Accepted):
+                self._become(LinkState.ONLINE)
+                self.server = event.limits
+                self._backoff.reset()
+                self._due = self._clock() + connection.keepalive_s / 4
+                self._handler.on_online(event.session_present, event.limits)
+            elif isinstance(event, Subscribed):
+                self._handler.on_subscribed(event.refused)
+            elif isinstance(event, Closed):
+                self._lost(event.reason)

@@ -1,0 +1,94 @@
+"""A real mosquitto on a free loopback port, started, killed and restarted by tests."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from types import TracebackType
+
+_BASE = """\
+listener {port} 127.0.0.1
+set_tcp_nodelay true
+max_inflight_messages {inflight}
+max_queued_messages 20000
+log_type error
+log_type warning
+log_type notice
+"""
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Mosquitto:
+    """One broker; ``extra`` lines are added to its configuration."""
+
+    def __init__(self, folder: Path, *, extra: str = "allow_anonymous true\n", inflight: int = 64, port: int = 0) -> None:
+        self.port = port or free_port()
+        self.folder = folder
+        self.url = f"mqtt://127.0.0.1:{self.port}"
+        self._config = folder / "mosquitto.conf"
+        self._log = folder / "mosquitto.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self._config.write_text(_BASE.format(port=self.port, inflight=inflight) + extra)
+
+    @property
+    def log(self) -> str:
+        """What the broker has written so far."""
+        return self._log.read_text()
+
+    def start(self) -> None:
+        """Start and wait until it takes connections."""
+        program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen([program, "-c", str(self._config)], stdout=log, stderr=log)
+        while True:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"mosquitto ended at its start: {self.log}")
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=0.2).close()
+            except OSError:
+                continue
+            return
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is written, sessions are lost unless persistence had saved them."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """SIGTERM, and wait."""
+        self._end(signal.SIGTERM)
+
+    def freeze(self) -> None:
+        """SIGSTOP: the sockets stay, nobody answers."""
+        if self._process:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        if self._process:
+            self._process.send_signal(signal.SIGCONT)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process and self._process.poll() is None:
+            self._process.send_signal(number)
+            self._process.wait(10)
+        self._process = None
+
+    def __enter__(self) -> Mosquitto:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
