@@ -1,0 +1,1 @@
+"""The agent: one loop that wires MQTT, journal and sandbox together."""
