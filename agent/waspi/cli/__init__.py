@@ -1,0 +1,1 @@
+"""The operator's command line: one module a command, loaded when it is called."""

@@ -1,0 +1,58 @@
+"""The one entry point: ``waspi`` and ``python -m waspi``.
+
+``waspi agent`` and ``waspi --version`` must work on a device that has none of the command line's libraries, and an
+agent must not carry them in its memory, so both are answered before anything of ``waspi.cli`` is imported.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+USAGE_EXIT = 2
+DEVICE_EXIT = 4
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; ``argv`` without the program's name. Returns the exit code (:class:`waspi.cli.exit_code`)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    asks_for_help = "--help" in arguments or "-h" in arguments
+    if arguments[:1] == ["agent"] and not asks_for_help:
+        from waspi.device.__main__ import main as agent_main  # noqa: PLC0415 - see the module's docstring
+
+        return agent_main(arguments[1:])
+    if arguments == ["--version"]:
+        return _version()
+    try:
+        from waspi.cli.app import main as cli_main  # noqa: PLC0415 - see the module's docstring
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in {"typer", "rich"}:
+            raise
+        print(  # noqa: T201 - a command line speaks
+            "waspi: operator: the command line is not installed here; install it with: pip install 'waspi[cli]'"
+            " (waspi agent works without)",
+            file=sys.stderr,
+        )
+        return USAGE_EXIT
+    return cli_main(arguments)
+
+
+def _version() -> int:
+    from waspi import __version__  # noqa: PLC0415
+
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    try:
+        from waspi import _wasmer  # noqa: PLC0415
+    except ImportError as error:
+        print(f"waspi {__version__} (no engine, python {python})")  # noqa: T201
+        print(f"waspi: device: the native module does not load: {error}; reinstall waspi", file=sys.stderr)  # noqa: T201
+        return DEVICE_EXIT
+    print(f"waspi {__version__} ({_wasmer.ENGINE}, {_wasmer.TARGET}, python {python})")  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

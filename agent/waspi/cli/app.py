@@ -1,0 +1,98 @@
+"""The command line's frame: which commands there are, and how every one of them ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from waspi.cli.console import complain, complain_of
+from waspi.cli.exit_code import ExitCode, exit_code_of
+from waspi.errors import WaspiError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS: Final = {
+    "run": "waspi.cli.run",
+    "inspect": "waspi.cli.inspect",
+    "bench": "waspi.cli.bench",
+    "push": "waspi.cli.push",
+    "cancel": "waspi.cli.cancel",
+    "watch": "waspi.cli.watch",
+    "agent": "waspi.cli.agent",
+    "config": "waspi.cli.config",
+    "journal": "waspi.cli.journal",
+    "doctor": "waspi.cli.doctor.command",
+    "keys": "waspi.cli.keys",
+    "broker": "waspi.cli.broker",
+}
+"""Command to the module whose ``app`` it is; in the order in which ``--help`` shows them."""
+
+
+class LazyGroup(TyperGroup):
+    """Imports a command's module when it is called, so that ``waspi run`` does not wait for MQTT, TLS and tables."""
+
+    def list_commands(self, ctx: object) -> list[str]:
+        """Names of the commands, in the table's order."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: object, cmd_name: str) -> Any:  # noqa: ANN401 - typer's type of a command is private
+        """Give the command called ``cmd_name``, or ``None``."""
+        del ctx
+        module = COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command = typer.main.get_command(import_module(module).app)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 the guest or the job failed, 2 wrong use, 3 broker or no answer, 4 device.",
+)
+
+
+@app.callback()
+def waspi(
+    version: bool = typer.Option(False, "--version", help="Show version, engine and processor."),
+) -> None:
+    """Run WebAssembly functions here or on a fleet of boards."""
+    del version  # answered in waspi.__main__ when it stands alone, which is the only way it makes sense
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command in ``argv`` and give its exit code; every error is one line on stderr, never a traceback."""
+    try:
+        result = typer.main.get_command(app).main(args=list(argv), prog_name="waspi", standalone_mode=False)
+    except WaspiError as error:
+        complain_of(error)
+        return exit_code_of(error)
+    except typer.TyperException as error:
+        complain("operator", f"{error.format_message()} (see waspi {_command_of(argv)}--help)")
+        return ExitCode.USAGE
+    except ImportError as error:
+        if "_wasmer" not in str(error):
+            raise
+        complain("device", f"the native module does not load: {error}; reinstall waspi")
+        return ExitCode.DEVICE
+    except (typer.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The reader went away (head, less): that is its right. Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def _command_of(argv: Sequence[str]) -> str:
+    return f"{argv[0]} " if argv and argv[0] in COMMANDS else ""

@@ -1,0 +1,77 @@
+"""What commands write: results to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from waspi.errors import WaspiError
+
+
+def write_bytes(content: bytes) -> None:
+    """Write raw bytes to stdout, nothing added."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
+def write_log(content: bytes) -> None:
+    """Write what a guest logged to stderr, as it is, ending in a newline."""
+    if content:
+        sys.stderr.flush()
+        sys.stderr.buffer.write(content if content.endswith(b"\n") else content + b"\n")
+        sys.stderr.buffer.flush()
+
+
+def write_line(text: str) -> None:
+    """Write one line of a result to stdout."""
+    print(text)  # noqa: T201 - stdout is this function's job
+
+
+def write_json(document: Mapping[str, object] | Sequence[object]) -> None:
+    """Write one JSON document on one line to stdout."""
+    print(json.dumps(document, ensure_ascii=False), flush=True)  # noqa: T201 - stdout is this function's job
+
+
+def note(text: str) -> None:
+    """Tell the person something on stderr."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - stderr is this function's job
+
+
+def complain(party: str, message: str) -> None:
+    """Write the one line of an error to stderr: ``waspi: <party>: <message>``."""
+    note(f"waspi: {party}: {' '.join(message.split())}")
+
+
+def complain_of(error: WaspiError) -> None:
+    """Write the one line of ``error``, with the place in the guest where the engine knows it."""
+    place = ""
+    if error.function is not None and error.function not in error.message:
+        place += f" in {error.function}"
+    if error.offset is not None and hex(error.offset) not in error.message:
+        place += f" at offset {error.offset:#x}"
+    complain(error.fault, error.message + (f" ({place.strip()})" if place else ""))
+
+
+def json_of_error(error: WaspiError) -> dict[str, object]:
+    """Give an error as the protocol's result has it: ``fault``, ``kind``, ``message``, and where it happened."""
+    document: dict[str, object] = {"fault": str(error.fault), "kind": error.kind, "message": error.message}
+    if error.function is not None:
+        document["function"] = error.function
+    if error.offset is not None:
+        document["offset"] = error.offset
+    return document
+
+
+def json_of_bytes(name: str, content: bytes) -> dict[str, object]:
+    """Give bytes as JSON can carry them: ``name`` is the text or null, ``name_base64`` is always exact."""
+    try:
+        text: str | None = content.decode()
+    except UnicodeDecodeError:
+        text = None
+    return {name: text, f"{name}_base64": base64.b64encode(content).decode("ascii")}

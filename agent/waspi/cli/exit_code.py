@@ -1,0 +1,42 @@
+"""Exit codes of every command."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from waspi.errors import BrokerError, Fault, OperatorError, WaspiError
+
+
+class ExitCode(IntEnum):
+    """What a command's exit code means; the same for all commands."""
+
+    OK = 0
+    """Done."""
+    JOB_FAILED = 1
+    """The guest, its ABI or the job failed; the command itself worked."""
+    USAGE = 2
+    """The command line, a file that it names or a configuration is wrong."""
+    BROKER = 3
+    """The broker cannot be reached, refuses, or no answer came in time."""
+    DEVICE = 4
+    """The board or this installation is at fault."""
+    INTERRUPTED = 130
+    """Ctrl-C (128 + SIGINT, as shells have it)."""
+
+
+_OF_FAULT = {
+    Fault.GUEST: ExitCode.JOB_FAILED,
+    Fault.PUBLISHER: ExitCode.JOB_FAILED,
+    Fault.OPERATOR: ExitCode.USAGE,
+    Fault.BROKER: ExitCode.BROKER,
+    Fault.DEVICE: ExitCode.DEVICE,
+}
+
+
+def exit_code_of(error: WaspiError) -> ExitCode:
+    """Give the code by which a command ends on ``error``; the party at fault decides."""
+    if isinstance(error, BrokerError):
+        return ExitCode.BROKER
+    if isinstance(error, OperatorError):
+        return ExitCode.USAGE
+    return _OF_FAULT[error.fault]
