@@ -1,0 +1,73 @@
+"""Builds waspi's wheel for one kind of board: ``python3 -m cross.wheel --target aarch64``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from cross import cache, rust
+from cross.command import need, run
+from cross.failure import exit_with
+from cross.target import TARGETS, Target, add_target_argument
+from cross.toolbox import toolbox
+
+JOBS = "2"
+SOURCES = ("agent", "pyproject.toml", "README.md", "LICENSE")
+RECIPE = (Path(__file__), Path(rust.__file__))
+
+
+def environment(target: Target, compiler: Path) -> dict[str, str]:
+    """What cargo has to know to compile for ``target`` with the Rust in ``compiler``."""
+    gcc = f"{target.gcc}-gcc"
+    upper = target.triple.upper().replace("-", "_")
+    lower = target.triple.replace("-", "_")
+    return {
+        "PATH": f"{compiler / 'bin'}:{os.environ['PATH']}",
+        "RUSTC": str(compiler / "bin" / "rustc"),
+        "CARGO_TARGET_DIR": str(cache.root() / "target" / compiler.name),
+        "CARGO_BUILD_JOBS": JOBS,
+        "CARGO_INCREMENTAL": "0",  # of no use for dependencies, and the cache stays smaller
+        f"CARGO_TARGET_{upper}_LINKER": gcc,
+        f"CC_{lower}": gcc,
+        f"AR_{lower}": f"{target.gcc}-ar",
+    }
+
+
+def wheel(target: Target) -> Path:
+    """The wheel's file, built from the checkout if need be."""
+    need(f"{target.gcc}-gcc")
+    compiler = rust.sysroot()
+    sources = [cache.CHECKOUT / name for name in SOURCES if (cache.CHECKOUT / name).exists()]
+    name = f"{target.name}-{cache.key(compiler.name, cache.content(sources), cache.content(RECIPE))}"
+
+    def build(folder: Path) -> None:
+        maturin = [toolbox() / "python", "-m", "maturin", "build", "--release", "--locked", "--target", target.triple]
+        tags = ["--compatibility", target.wheel_platform, "--auditwheel", "check"]
+        print(f"[cargo ] {target.triple}; the first time takes many minutes", flush=True)
+        run([*maturin, *tags, "--out", folder], env=environment(target, compiler), cwd=cache.CHECKOUT)
+        _audit(next(folder.glob("*.whl")))
+
+    folder = cache.built("wheels", name, build)
+    return next(folder.glob("*.whl"))
+
+
+def _audit(path: Path) -> None:
+    """A second opinion on the tag, by the tool that PyPI's own builders use."""
+    report = run([toolbox() / "python", "-m", "auditwheel", "show", path])
+    print("\n".join(f"[audit ] {line}" for line in report.split("\n\n")[0].splitlines() if line.strip()), flush=True)
+
+
+def main() -> int:
+    """Print the wheel's path, the last line of the output."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_target_argument(parser)
+    target = TARGETS[parser.parse_args().target]
+    path = wheel(target)
+    print(f"{path.stat().st_size / 1e6:.2f} MB", flush=True)
+    print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    exit_with(main)
