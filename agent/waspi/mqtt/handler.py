@@ -11,7 +11,7 @@ from waspi.mqtt.message import Incoming, ServerLimits
 class LinkHandler(Protocol):
     """Called on the loop's thread, never from within a call that the owner makes to the link's other methods."""
 
-    def on_online(self, session_present: bool, limits: ServerLimits) -> None:  # noqa: FBT001 - as CONNACK has it
+    def on_online(self, session_present: bool, limits: ServerLimits) -> None:
         """The broker accepted the connection; subscriptions must be made again unless ``session_present``."""
 
     def on_offline(self, reason: BrokerError, retry_in_s: float) -> None:

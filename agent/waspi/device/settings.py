@@ -1,0 +1,156 @@
+"""The agent's configuration: one TOML file, read into frozen values."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from waspi.errors import ConfigError, TopicError
+from waspi.model.limits import DEFAULT_LIMITS, Limits
+from waspi.model.policy import InlinePolicy, JobsPolicy
+from waspi.mqtt.address import BrokerAddress
+from waspi.mqtt.settings import Tls
+from waspi.protocol.ids import check_id
+
+MIB = 1024 * 1024
+PARTS_OF_LOCKDOWN = ("seccomp", "landlock", "no_new_privs", "rlimits")
+
+
+class Sync(StrEnum):
+    """How hard the journal presses its commits to the disk."""
+
+    FULL = "full"
+    """Every commit is on the disk before it counts: survives a power cut."""
+    OFF = "off"
+    """The kernel writes when it likes: survives a crash of the agent, not a power cut."""
+
+
+class StatusReports(StrEnum):
+    """Which state changes before the last one are told on the status topic."""
+
+    ALL = "all"
+    SLOW = "slow"
+    """Only of jobs that are not finished after ``slow_after_ms``."""
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerConfig:
+    """``[broker]``: where the broker is and how the session behaves."""
+
+    address: BrokerAddress
+    username: str | None = None
+    password: str | None = None
+    tls: Tls = field(default_factory=Tls)
+    keepalive_s: int = 60
+    receive_maximum: int = 32
+    window: int = 64
+    max_packet_bytes: int = 8 * MIB
+    will_delay_s: int = 10
+    session_expiry_s: int = 7 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedKeyConfig:
+    """``[[policy.keys]]``: a key whose signatures count, and for what."""
+
+    id: str
+    public_key: bytes
+    """32 bytes, Ed25519."""
+    groups: tuple[str, ...] = ()
+    """Groups that it may address; empty: this device and all of its groups."""
+    modules: tuple[str, ...] = ()
+    """Modules by name that it may run; empty: all."""
+    inline: bool = False
+    """Whether it may bring modules inline."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyConfig:
+    """``[policy]``: what publishers may do."""
+
+    jobs: JobsPolicy = JobsPolicy.ANY
+    inline_modules: InlinePolicy = InlinePolicy.ALLOW
+    open_modules: tuple[str, ...] = ()
+    """Modules that the plain topic may run although ``jobs = "signed"``."""
+    reply_prefixes: tuple[str, ...] = ("reply/",)
+    require: tuple[str, ...] = ()
+    """Parts of the sandbox without which the agent does not start."""
+    keys: tuple[TrustedKeyConfig, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QueueConfig:
+    """``[queue]``: workers and waiting jobs."""
+
+    workers: int = 0
+    """Worker processes at once; 0: one for each core."""
+    idle_s: float = 30.0
+    max_jobs: int = 20_000
+    max_bytes: int = 64 * MIB
+    input_bytes: int = 4 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class JournalConfig:
+    """``[journal]``: what is kept on disk."""
+
+    sync: Sync = Sync.FULL
+    outbox_bytes: int = 64 * MIB
+    retention_s: int = 7 * 24 * 3600
+    max_jobs: int = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModule:
+    """``[modules.<name>]``: a module that lies on the device."""
+
+    name: str
+    path: Path
+    version: str = "0"
+    abi: Path | None = None
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that the agent is told."""
+
+    id: str
+    fleet: str
+    groups: tuple[str, ...]
+    labels: Mapping[str, str]
+    state_dir: Path
+    broker: BrokerConfig
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    limits: Limits = DEFAULT_LIMITS
+    queue: QueueConfig = field(default_factory=QueueConfig)
+    journal: JournalConfig = field(default_factory=JournalConfig)
+    cache_bytes: int = 256 * MIB
+    status: StatusReports = StatusReports.SLOW
+    slow_after_ms: int = 500
+    modules: tuple[LocalModule, ...] = ()
+    log_level: str = "info"
+
+
+def default_id() -> str:
+    """The host's name, made to fit the id grammar."""
+    name = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in socket.gethostname().lower())
+    return name.strip("-")[:63] or "device"
+
+
+def default_state_dir() -> Path:
+    """Systemd's ``STATE_DIRECTORY``, else ``/var/lib/waspi``."""
+    return Path(os.environ.get("STATE_DIRECTORY", "/var/lib/waspi").split(":")[0])
+
+
+def check_name(what: str, name: str) -> str:
+    """``name`` if it fits the id grammar, else ``ConfigError``."""
+    try:
+        return check_id(name)
+    except TopicError as error:
+        raise ConfigError(f"{what}: {error.message}") from error
