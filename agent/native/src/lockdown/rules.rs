@@ -1,0 +1,116 @@
+//! What a locked-down process may ask the kernel for: an allow-list, everything else gets `EPERM`.
+//!
+//! Why an error and not death for the rest: Python, glibc and the standard library try things that they can do without
+//! (a source line for a traceback, the number of CPUs from `/sys`), and a release of one of them that tries one more
+//! must not kill workers in the field. Death is for [`FATAL`]: nobody asks for those by accident, so that whoever does
+//! is native code that broke out, gets no second try, and stands in the kernel's log as SIGSYS.
+
+use seccompiler::{
+    BackendError, SeccompCmpArgLen as Width, SeccompCmpOp as Test, SeccompCondition as Condition, SeccompRule as Rule,
+};
+
+use super::role::Role;
+
+/// A system call's name and when it is allowed: always without rules, else if one of them matches.
+pub type Entry = (&'static str, Vec<Rule>);
+
+/// The process dies: ways out of the sandbox and wide parts of the kernel that neither Python, glibc, Rust nor the
+/// engine calls after the lock-down, not even on a path that handles errors.
+#[rustfmt::skip]
+pub const FATAL: &[&str] = &[
+    "execve", "execveat", "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "kcmp", "bpf",
+    "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register", "keyctl", "add_key",
+    "request_key", "mount", "umount2", "pivot_root", "chroot", "move_mount", "open_tree", "fsopen", "fsconfig",
+    "fsmount", "fspick", "mount_setattr", "setns", "unshare", "open_by_handle_at", "init_module", "finit_module",
+    "delete_module", "kexec_load", "kexec_file_load", "reboot", "swapon", "swapoff", "iopl", "ioperm", "modify_ldt",
+];
+
+/// `ENOSYS`: clone3 has its flags in memory, where a filter cannot look; glibc then falls back to clone.
+pub const ABSENT: &[&str] = &["clone3"];
+
+/// Allowed whatever the arguments: they act on the process itself or on descriptors that it was given.
+#[rustfmt::skip]
+const PLAIN: &[&str] = &[
+    // Descriptors that it holds.
+    "read", "write", "readv", "writev", "pread64", "recvmsg", "sendmsg", "recvfrom", "shutdown", "poll", "ppoll",
+    "ppoll_time64", "close", "lseek", "_llseek", "fstat", "fstat64",
+    // Memory.
+    "munmap", "madvise", "mremap", "brk", "membarrier", "cacheflush",
+    // Threads.
+    "futex", "futex_time64", "set_robust_list", "rseq", "exit", "exit_group", "sched_yield", "sched_getaffinity",
+    "getpid", "gettid",
+    // Signals: traps arrive as SIGSEGV, SIGBUS, SIGILL, SIGFPE on an alternate stack.
+    "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigreturn", "sigaltstack", "restart_syscall",
+    // Time and chance, for hosts whose vDSO does not answer.
+    "clock_gettime", "clock_gettime64", "clock_getres", "clock_getres_time64", "clock_nanosleep",
+    "clock_nanosleep_time64", "nanosleep", "gettimeofday", "getrandom",
+];
+
+/// `CLONE_VM|FS|FILES|SIGHAND|THREAD|SYSVSEM|SETTLS|PARENT_SETTID|CHILD_CLEARTID`: what glibc's `pthread_create` asks
+/// for, to the bit: no process, no namespace, no tracing.
+const THREAD: u64 = 0x003d_0f00;
+/// The same with `CLONE_DETACHED`, which the kernel ignores: musl's.
+const THREAD_MUSL: u64 = 0x007d_0f00;
+/// `AT_EMPTY_PATH`, alone or with `AT_NO_AUTOMOUNT`: glibc's way to say `fstat`.
+const EMPTY_PATH: [u64; 2] = [0x1000, 0x1800];
+/// `FIONBIO`, `FIOCLEX`, `FIONCLEX`: how Python makes a descriptor blocking or inheritable.
+const IOCTLS: [u64; 3] = [0x5421, 0x5451, 0x5450];
+/// `F_GETFD`, `F_SETFD`, `F_GETFL`, `F_SETFL`, `F_DUPFD_CLOEXEC`.
+const FCNTLS: [u64; 5] = [1, 2, 3, 4, 1030];
+const PROT_WRITE: u64 = 2;
+const PROT_EXEC: u64 = 4;
+const PR_SET_NAME: u64 = 15;
+
+/// The allow-list. `pid` is the process's own, in its own namespace.
+///
+/// Both roles load native code: the engine publishes what it compiled before it can serialize it. What tells them apart
+/// is that a compiler runs no guest and therefore gets no signal to send.
+pub fn allowed(role: Role, pid: u32) -> Result<Vec<Entry>, BackendError> {
+    let mut list: Vec<Entry> = PLAIN.iter().map(|name| (*name, Vec::new())).collect();
+    for name in ABSENT {
+        // Allowed by this filter, so that the answer of the ENOSYS filter is the stricter one.
+        list.push((name, Vec::new()));
+    }
+    // Never executable when mapped: no library, no file; code is written first and then made executable.
+    for name in ["mmap", "mmap2"] {
+        list.push((name, vec![Rule::new(vec![masked(2, PROT_EXEC, 0)?])?]));
+    }
+    // Writable or executable, never both at once. (PR_SET_MDWE would forbid the change from one to the other as well,
+    // which is how an ahead-of-time artifact becomes code.)
+    list.push((
+        "mprotect",
+        vec![Rule::new(vec![masked(2, PROT_EXEC, 0)?])?, Rule::new(vec![masked(2, PROT_WRITE, 0)?])?],
+    ));
+    list.push(("clone", one_of(0, &[THREAD, THREAD_MUSL])?));
+    list.push(("ioctl", one_of(1, &IOCTLS)?));
+    for name in ["fcntl", "fcntl64"] {
+        list.push((name, one_of(1, &FCNTLS)?));
+    }
+    // A path with AT_EMPTY_PATH could still be named: that tells that a file exists, not what is in it.
+    for name in ["newfstatat", "fstatat64"] {
+        list.push((name, one_of(3, &EMPTY_PATH)?));
+    }
+    list.push(("statx", one_of(2, &EMPTY_PATH)?));
+    // Only to the peer: no address.
+    list.push(("sendto", vec![Rule::new(vec![equal(4, Width::Qword, 0)?])?]));
+    // Reads its own limits (stack size of threads), sets none.
+    list.push(("prlimit64", vec![Rule::new(vec![equal(0, Width::Dword, 0)?, equal(2, Width::Qword, 0)?])?]));
+    list.push(("prctl", one_of(0, &[PR_SET_NAME])?));
+    if role == Role::Worker {
+        // The watchdog interrupts the thread that runs the guest.
+        list.push(("tgkill", one_of(0, &[u64::from(pid)])?));
+    }
+    Ok(list)
+}
+
+fn one_of(argument: u8, values: &[u64]) -> Result<Vec<Rule>, BackendError> {
+    values.iter().map(|value| Rule::new(vec![equal(argument, Width::Dword, *value)?])).collect()
+}
+
+fn equal(argument: u8, width: Width, value: u64) -> Result<Condition, BackendError> {
+    Condition::new(argument, width, Test::Eq, value)
+}
+
+fn masked(argument: u8, mask: u64, value: u64) -> Result<Condition, BackendError> {
+    Condition::new(argument, Width::Dword, Test::MaskedEq(mask), value)
+}
