@@ -1,0 +1,100 @@
+"""What can be done to the journal. A *group* of operations is atomic; many groups share one commit.
+
+Every change of a job's state goes through the table in :mod:`waspi.model.state`. An operation that the table forbids
+(or that names a job the journal does not have) fails its group with
+:class:`~waspi.errors.IllegalTransitionError` and leaves everything as it was; other groups of the batch are not touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from waspi.model.state import JobState
+from waspi.storage.rows import JobRow, OutboxEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """Take a job in. Only after the commit may its message be acknowledged.
+
+    ``row.state`` is ``QUEUED`` (``attempt`` 0), or ``IN_PROGRESS`` (``attempt`` 1) for a job that a free worker gets as
+    soon as the commit is done: receipt and start then share one fsync. An id that is in the journal already is illegal;
+    look it up first. A job that is refused but remembered is ``Receive`` and ``Finish(REJECTED)`` in one group.
+    """
+
+    urgent: ClassVar[bool] = True
+    row: JobRow
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """``QUEUED -> IN_PROGRESS``. Only after the commit may a worker get the job (at most once)."""
+
+    urgent: ClassVar[bool] = True
+    job_id: str
+    attempt: int
+    """The row's ``attempt`` + 1; anything else is illegal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Final state, result and outbox message in one transaction; the body is dropped."""
+
+    urgent: ClassVar[bool] = True
+    job_id: str
+    state: JobState
+    """A final state."""
+    result: bytes
+    """Kept for duplicates. Stored once when ``entry.payload`` is the same bytes."""
+    entry: OutboxEntry | None
+    """What to publish; ``None`` when nobody is to be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """``IN_PROGRESS -> QUEUED`` for an idempotent job that was interrupted; ``attempt`` stays, the next start raises it."""
+
+    urgent: ClassVar[bool] = True
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """A message without a change of state: a stored result again, the refusal of what never became a job."""
+
+    urgent: ClassVar[bool] = True
+    entry: OutboxEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The broker took the message (a *successful* PUBACK): its row goes. An unknown id is no error.
+
+    Not urgent: when power goes before the commit, the message is published again, which QoS 1 allows anyway.
+    """
+
+    urgent: ClassVar[bool] = False
+    outbox_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetDeliveries:
+    """The broker has a new session (``session_present`` 0): packet identifiers of the old one mean nothing any more."""
+
+    urgent: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Prune:
+    """Drop what retention no longer asks for, at most ``limit`` rows, so that no commit takes long.
+
+    The journal prunes by count on its own as jobs come in; submit this now and then for what is due by age.
+    """
+
+    urgent: ClassVar[bool] = False
+    now: float
+    limit: int = 256
+
+
+Operation = Receive | Start | Finish | Requeue | Deliver | Sent | ForgetDeliveries | Prune

@@ -1,0 +1,200 @@
+"""Operations turned into SQL, inside a transaction that the journal has opened."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import NoReturn
+
+from waspi.errors import IllegalTransitionError
+from waspi.model.state import JobState, may_become
+from waspi.storage.operations import Deliver, Finish, ForgetDeliveries, Operation, Prune, Receive, Requeue, Sent, Start
+from waspi.storage.quotas import Quotas
+from waspi.storage.retention import prune
+from waspi.storage.rows import JobRow, OutboxEntry, OutboxRow
+from waspi.storage.schema import STATE_CODES, STATES
+from waspi.storage.tally import Tally
+
+_INSERT_JOB = """INSERT INTO job (seq, id, state, attempt, idempotent, priority, plain, delivery, received_at, expires_at,
+ body_hash, module, topic, reply_to, correlation, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+
+_INSERT_MESSAGE = """INSERT INTO outbox (id, job, size, expires_at, job_id, topic, correlation, content_type, properties,
+ payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+
+MESSAGE_OVERHEAD = 64
+"""Bytes that a message counts for beyond its strings, so that empty ones are not free."""
+
+
+class Transaction:
+    """Applies operations one after the other and keeps the tally. Raises ``sqlite3.Error`` where SQLite does."""
+
+    def __init__(self, connection: sqlite3.Connection, tally: Tally, quotas: Quotas) -> None:
+        """``tally`` is changed in place; it is the caller's to take over or to drop."""
+        self.tally = tally
+        self._connection = connection
+        self._quotas = quotas
+        self._received = 0
+        self._now = 0.0
+
+    def apply(self, operation: Operation) -> OutboxRow | None:
+        """Do it; the outbox row that it made, if any. Raises ``IllegalTransitionError``."""
+        match operation:
+            case Receive():
+                self._receive(operation.row)
+            case Start():
+                self._start(operation)
+            case Finish():
+                return self._finish(operation)
+            case Requeue():
+                self._requeue(operation)
+            case Deliver():
+                return self._deliver(operation.entry)
+            case Sent():
+                self._sent(operation.outbox_id)
+            case ForgetDeliveries():
+                self._connection.execute("UPDATE job SET delivery = NULL WHERE delivery IS NOT NULL")
+            case Prune():
+                prune(self._connection, self.tally, self._quotas, now=operation.now, limit=operation.limit, aged=True)
+        return None
+
+    def make_room(self) -> None:
+        """Prune as many jobs as came in, if there are too many: the cost is spread over the jobs that cause it."""
+        if self._received:
+            limit = 2 * self._received + 8
+            prune(self._connection, self.tally, self._quotas, now=self._now, limit=limit, aged=False)
+
+    def _receive(self, row: JobRow) -> None:
+        if (row.state, row.attempt) not in {(JobState.QUEUED, 0), (JobState.IN_PROGRESS, 1)}:
+            raise IllegalTransitionError(f"job {row.id} cannot be received as {row.state} with attempt {row.attempt}")
+        values = (
+            self.tally.next_seq,
+            row.id,
+            STATE_CODES[row.state],
+            row.attempt,
+            row.idempotent,
+            row.priority,
+            row.plain,
+            row.delivery,
+            row.received_at,
+            row.expires_at,
+            row.body_hash,
+            row.module,
+            row.topic,
+            row.reply_to,
+            row.correlation,
+            row.body,
+        )
+        try:
+            self._connection.execute(_INSERT_JOB, values)
+        except sqlite3.IntegrityError as error:
+            raise IllegalTransitionError(f"job {row.id} cannot be received: {error}") from error
+        tally = self.tally
+        tally.next_seq += 1
+        tally.received += 1
+        tally.jobs += 1
+        tally.inbox_bytes += len(row.body)
+        self._enter(row.state)
+        self._received += 1
+        self._now = max(self._now, row.received_at)
+
+    def _start(self, operation: Start) -> None:
+        seq, state, attempt, _ = self._job(operation.job_id)
+        if not may_become(state, JobState.IN_PROGRESS):
+            _illegal(operation.job_id, state, JobState.IN_PROGRESS)
+        if operation.attempt != attempt + 1:
+            raise IllegalTransitionError(f"job {operation.job_id} has {attempt} attempts, not {operation.attempt - 1}")
+        self._connection.execute(
+            "UPDATE job SET state = ?, attempt = ? WHERE seq = ?",
+            (STATE_CODES[JobState.IN_PROGRESS], operation.attempt, seq),
+        )
+        self._leave(state)
+        self._enter(JobState.IN_PROGRESS)
+
+    def _requeue(self, operation: Requeue) -> None:
+        seq, state, _, _ = self._job(operation.job_id)
+        if not may_become(state, JobState.QUEUED):
+            _illegal(operation.job_id, state, JobState.QUEUED)
+        self._connection.execute("UPDATE job SET state = ? WHERE seq = ?", (STATE_CODES[JobState.QUEUED], seq))
+        self._leave(state)
+        self._enter(JobState.QUEUED)
+
+    def _finish(self, operation: Finish) -> OutboxRow | None:
+        seq, state, _, body_bytes = self._job(operation.job_id)
+        if not operation.state.final or not may_become(state, operation.state):
+            _illegal(operation.job_id, state, operation.state)
+        self._connection.execute(
+            "UPDATE job SET state = ?, body = x'', result = ? WHERE seq = ?",
+            (STATE_CODES[operation.state], operation.result, seq),
+        )
+        self._leave(state)
+        self.tally.finished[operation.state] += 1
+        self.tally.inbox_bytes -= body_bytes
+        self.tally.result_bytes += len(operation.result)
+        if operation.entry is None:
+            return None
+        return self._enqueue(operation.entry, seq, shared=operation.entry.payload == operation.result)
+
+    def _deliver(self, entry: OutboxEntry) -> OutboxRow:
+        if entry.job_id is not None:
+            found = self._connection.execute(
+                "SELECT seq, result IS ? FROM job WHERE id = ?", (entry.payload, entry.job_id)
+            ).fetchone()
+            if found is not None:
+                return self._enqueue(entry, found[0], shared=bool(found[1]))
+        return self._enqueue(entry, None, shared=False)
+
+    def _enqueue(self, entry: OutboxEntry, seq: int | None, *, shared: bool) -> OutboxRow:
+        row = OutboxRow(self.tally.next_outbox, entry)
+        size = len(entry.payload) + len(entry.topic) + len(entry.correlation or b"") + MESSAGE_OVERHEAD
+        properties = (
+            "\0".join(text for pair in entry.user_properties for text in pair) if entry.user_properties else None
+        )
+        self._connection.execute(
+            _INSERT_MESSAGE,
+            (
+                row.id,
+                seq,
+                size,
+                entry.expires_at,
+                entry.job_id,
+                entry.topic,
+                entry.correlation,
+                entry.content_type,
+                properties,
+                None if shared else entry.payload,
+            ),
+        )
+        self.tally.next_outbox += 1
+        self.tally.outbox_messages += 1
+        self.tally.outbox_bytes += size
+        return row
+
+    def _sent(self, outbox_id: int) -> None:
+        found = self._connection.execute("SELECT size FROM outbox WHERE id = ?", (outbox_id,)).fetchone()
+        if found is not None:
+            self._connection.execute("DELETE FROM outbox WHERE id = ?", (outbox_id,))
+            self.tally.outbox_messages -= 1
+            self.tally.outbox_bytes -= found[0]
+
+    def _job(self, job_id: str) -> tuple[int, JobState, int, int]:
+        found = self._connection.execute(
+            "SELECT seq, state, attempt, LENGTH(body) FROM job WHERE id = ?", (job_id,)
+        ).fetchone()
+        if found is None:
+            raise IllegalTransitionError(f"job {job_id} is not in the journal")
+        return found[0], STATES[found[1]], found[2], found[3]
+
+    def _enter(self, state: JobState) -> None:
+        if state is JobState.QUEUED:
+            self.tally.queued += 1
+        else:
+            self.tally.running += 1
+
+    def _leave(self, state: JobState) -> None:
+        if state is JobState.QUEUED:
+            self.tally.queued -= 1
+        else:
+            self.tally.running -= 1
+
+
+def _illegal(job_id: str, state: JobState, then: JobState) -> NoReturn:
+    raise IllegalTransitionError(f"job {job_id} is {state} and cannot become {then}")
