@@ -1,0 +1,119 @@
+"""Strict reading of what a child sends. A child may have been taken over by its guest: nothing here is believed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from waspi import errors
+from waspi.errors import WaspiError, WorkerError
+from waspi.model.result import JobError
+from waspi.sandbox import frame
+
+_LOG_MARK: Final = 256
+"""Bytes by which a log may pass its bound: the engine marks a cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a run used, as the child says."""
+
+    fuel: int
+    memory_bytes: int
+    run_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A run that succeeded."""
+
+    spent: Spent
+    outputs: tuple[bytes, ...]
+    log: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A run or a compilation that failed."""
+
+    spent: Spent
+    error: JobError
+    log: bytes
+
+
+def _tree(base: type[WaspiError]) -> dict[str, type[WaspiError]]:
+    found = {base.kind: base}
+    for sub in base.__subclasses__():
+        found.update(_tree(sub))
+    return found
+
+
+_KINDS: Final = _tree(errors.GuestError) | {
+    error.kind: error
+    for error in (errors.CanceledError, errors.ArtifactError, errors.CompileError, errors.WorkerError)
+}
+"""What a child may accuse somebody of; the party at fault follows from the kind, not from the child."""
+
+
+def parse_answer(body: memoryview, *, inputs: int, answer_bytes: int, log_bytes: int) -> Answer:
+    """The body of an ANSWER to a request of that many inputs. Raises ``WorkerError``: it is not an answer."""
+    head = frame.ANSWER_HEAD
+    if len(body) < head.size:
+        raise WorkerError("the worker's answer is truncated")
+    fuel, memory_bytes, run_us, log_size, count = head.unpack_from(body)
+    if count != inputs or log_size > log_bytes + frame.TRACE_BYTES + _LOG_MARK:
+        raise WorkerError("the worker's answer does not belong to the question")
+    at = head.size + count * frame.SIZE.size
+    if len(body) < at + log_size:
+        raise WorkerError("the worker's answer is truncated")
+    sizes = [size for (size,) in frame.SIZE.iter_unpack(body[head.size : at])]
+    if sum(sizes) > answer_bytes or at + log_size + sum(sizes) != len(body):
+        raise WorkerError("the worker's answer has outputs of the wrong size")
+    log = bytes(body[at : at + log_size])
+    at += log_size
+    outputs = []
+    for size in sizes:
+        outputs.append(bytes(body[at : at + size]))
+        at += size
+    return Answer(_spent(fuel, memory_bytes, run_us), tuple(outputs), log)
+
+
+def parse_failure(body: memoryview, *, log_bytes: int) -> Failure:
+    """The body of a FAILURE. Raises ``WorkerError``: it is not one, or it names a kind that a child cannot know."""
+    head = frame.FAILURE_HEAD
+    if len(body) < head.size:
+        raise WorkerError("the child's failure is truncated")
+    fuel, memory_bytes, run_us, offset, *sizes, log_size = head.unpack_from(body)
+    bounds = (frame.MAX_KIND, frame.MAX_FUNCTION, frame.MAX_MESSAGE, log_bytes + frame.TRACE_BYTES + _LOG_MARK)
+    if any(size > bound for size, bound in zip((*sizes, log_size), bounds, strict=True)):
+        raise WorkerError("the child's failure is larger than one can be")
+    if head.size + sum(sizes) + log_size != len(body):
+        raise WorkerError("the child's failure has the wrong size")
+    at = head.size
+    texts = []
+    for size in sizes:
+        texts.append(one_line(bytes(body[at : at + size])))
+        at += size
+    kind, function, message = texts
+    if kind not in _KINDS:
+        raise WorkerError("the child blames something that is not its to blame")
+    error = JobError(
+        fault=_KINDS[kind].fault,
+        kind=kind,
+        message=message or kind,
+        function=function or None,
+        offset=offset if offset >= 0 else None,
+    )
+    return Failure(_spent(fuel, memory_bytes, run_us), error, bytes(body[at:]))
+
+
+def _spent(fuel: int, memory_bytes: int, run_us: int) -> Spent:
+    if min(fuel, memory_bytes, run_us) < 0:  # signed on the wire, so that what passes also fits the journal
+        raise WorkerError("the child's usage is negative")
+    return Spent(fuel, memory_bytes, run_us)
+
+
+def one_line(raw: bytes) -> str:
+    """Text from a child, fit for a log and a result: UTF-8, one line, no control characters."""
+    text = raw.decode("utf-8", "replace")
+    return "".join(char if char.isprintable() else " " for char in text).strip()

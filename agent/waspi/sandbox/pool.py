@@ -1,0 +1,405 @@
+"""The pool of workers: tasks in, :class:`Done` out, whatever the guests do.
+
+It lives in the agent's one thread. Everything happens in callbacks of the selector and in :meth:`Pool.tick`; nothing
+here blocks, except :meth:`Pool.probe` and :meth:`Pool.close`, which say so.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from waspi.errors import (
+    ArtifactError,
+    CanceledError,
+    DuplicateJobError,
+    LockdownError,
+    QueueFullError,
+    TimeLimitError,
+    WaspiError,
+    WorkerError,
+)
+from waspi.model.result import JobError, ModuleOrigin, Usage
+from waspi.model.state import JobState
+from waspi.sandbox.answer import Failure
+from waspi.sandbox.compile_queue import CompileQueue, as_job_error
+from waspi.sandbox.handle import ChildState
+from waspi.sandbox.posture import missing_parts
+from waspi.sandbox.task import Done
+from waspi.sandbox.worker_handle import Assignment, WorkerHandle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from selectors import BaseSelector
+
+    from waspi.sandbox.cache import ModuleCache
+    from waspi.sandbox.handle import ChildHandle
+    from waspi.sandbox.settings import PoolSettings
+    from waspi.sandbox.task import Task
+
+log = logging.getLogger(__name__)
+
+_STARTS: Final = 3
+"""Workers that may fail to come up before the job that waits for one is given up."""
+_BACK_OFF_S: Final = (0.1, 10.0)
+"""First and longest pause after a worker that did not come up."""
+_LEAVE_S: Final = 2.0
+"""Seconds that a worker has to leave once it is let go."""
+_NO_RUN: Final = Usage()
+
+
+class Pool:
+    """Workers that start on demand, stay warm and leave when idle; a guest can end its own job and nothing else."""
+
+    def __init__(
+        self,
+        selector: BaseSelector,
+        cache: ModuleCache,
+        settings: PoolSettings,
+        on_done: Callable[[Done], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Start nothing yet.
+
+        Descriptors are registered at ``selector`` with a callable of no arguments as ``data``, to be called when one is
+        ready. ``on_done`` is called once for each submitted task, from such a callable or from :meth:`tick`, never from
+        within :meth:`submit` or :meth:`cancel`. ``clock`` gives monotonic seconds.
+        """
+        self._selector = selector
+        self._cache = cache
+        self._settings = settings
+        self._on_done = on_done
+        self._clock = clock
+        self._size = settings.workers
+        self._workers: list[WorkerHandle] = []
+        self._inside: dict[str, Assignment] = {}
+        self._for_worker: deque[Assignment] = deque()
+        self._for_module: dict[str, list[Assignment]] = {}
+        self._prepared: dict[str, list[Callable[[JobError | None], None]]] = {}
+        self._ended: deque[Callable[[], None]] = deque()
+        self._compiles = CompileQueue(selector, cache, settings, clock, self._compiled)
+        self._failed_starts = 0
+        self._start_after = 0.0
+        self._posture: dict[str, str] = {}
+        self._engine = ""
+        self._spare = 0
+
+    @property
+    def free(self) -> int:
+        """How many tasks :meth:`submit` takes now (``int``)."""
+        return self._size - len(self._inside)
+
+    @property
+    def alive(self) -> int:
+        """Worker processes that are there, the dying ones too (``int``)."""
+        return len(self._workers)
+
+    @property
+    def posture(self) -> Mapping[str, str]:
+        """What of the lock-down is on (``{"seccomp": "on", ...}``), as the latest worker said; empty before one did."""
+        return self._posture
+
+    @property
+    def engine(self) -> str:
+        """Name and version of the engine, as the latest worker said; empty before one did."""
+        return self._engine
+
+    def start_one(self) -> None:
+        """Start a worker ahead of the first job, so that the posture gets known; it leaves when idle."""
+        if not self._workers:
+            self._spare = 1
+            self._start_workers()
+
+    def submit(self, task: Task) -> None:
+        """Take a task; its :class:`Done` follows.
+
+        Raises ``QueueFullError`` when nothing is :attr:`free`, ``DuplicateJobError`` when a task of that id is inside.
+        """
+        if self.free <= 0:
+            raise QueueFullError("every worker is busy; submit when the pool is free")
+        if task.job_id in self._inside:
+            raise DuplicateJobError(f"job {task.job_id} is running already")
+        assignment = self._inside[task.job_id] = Assignment(task)
+        self._cache.pin(task.digest)
+        self._place(assignment)
+
+    def cancel(self, job_id: str) -> bool:
+        """Stop a task; ``False`` when there is none of that id.
+
+        It ends ``CANCELED``, unless its answer was already under way. A worker that does not stop is killed.
+        """
+        assignment = self._inside.get(job_id)
+        if assignment is None:
+            return False
+        if assignment.stopping:
+            return True
+        assignment.stopping = True
+        for worker in self._workers:
+            if worker.assignment is assignment:
+                worker.cancel(deadline=self._clock() + self._settings.grace_ms / 1000)
+                return True
+        self._withdraw(assignment)
+        self._end_later(assignment, as_job_error(CanceledError("the job was canceled before it ran")))
+        return True
+
+    def prepare(self, digest: str, on_ready: Callable[[JobError | None], None]) -> None:
+        """Have a module of the cache compiled ahead of its first job.
+
+        ``on_ready`` is called once, as ``on_done`` is: with ``None`` when there is an artifact, else with the reason.
+        """
+        error = self._compiles.verdict(digest)
+        if error is not None or self._cache.has_artifact(digest):
+            self._ended.append(lambda: on_ready(error))
+            return
+        self._prepared.setdefault(digest, []).append(on_ready)
+        self._compiles.request(digest)
+
+    def next_deadline(self, now: float) -> float | None:
+        """When :meth:`tick` has to be called at the latest (monotonic seconds), or ``None`` while all waits on events."""
+        if self._ended:
+            return now
+        times = [worker.deadline for worker in self._workers if worker.deadline is not None]
+        times += [
+            worker.idle_since + self._settings.idle_s for worker in self._workers if worker.state is ChildState.IDLE
+        ]
+        if self._for_worker and self._start_after > now and len(self._workers) < self._size:
+            times.append(self._start_after)
+        compiling = self._compiles.next_deadline()
+        if compiling is not None:
+            times.append(compiling)
+        return min(times, default=None)
+
+    def tick(self, now: float) -> None:
+        """Do what time asks for: kill what is overdue, let idle workers go, start again after a pause."""
+        while self._ended:
+            self._ended.popleft()()
+        for worker in tuple(self._workers):
+            worker.tick(now)
+            if worker.state is ChildState.IDLE and now >= worker.idle_since + self._settings.idle_s:
+                worker.leave(deadline=now + _LEAVE_S)
+        self._compiles.tick(now)
+        self._start_workers()
+
+    def probe(self) -> Mapping[str, str]:
+        """Start a worker, wait for its greeting, let it go; returns its posture. Blocks for about a worker's start.
+
+        Raises ``LockdownError`` when a part that the settings require is not on, ``WorkerError`` when none comes up.
+        """
+        from waspi.sandbox.probe import probe  # noqa: PLC0415 - most agents never ask
+
+        greeting = probe(self._settings)
+        self._greeted(greeting.posture, greeting.engine)
+        return self._posture
+
+    def close(self) -> None:
+        """Kill every child and wait until it is gone. Tasks that are inside get no :class:`Done`."""
+        self._compiles.close()
+        for worker in self._workers:
+            worker.close()
+        self._workers.clear()
+        for assignment in self._inside.values():
+            self._cache.unpin(assignment.task.digest)
+        self._inside.clear()
+        self._for_worker.clear()
+        self._for_module.clear()
+        self._prepared.clear()
+        self._ended.clear()
+
+    # Owner of the workers
+
+    def came_up(self, handle: ChildHandle) -> None:
+        """A worker said HELLO: check its lock-down, then give it work."""
+        worker = self._worker(handle)
+        self._greeted(handle.posture, handle.greeting.get("engine", ""))
+        lacking = missing_parts(handle.posture, self._settings.require)
+        if lacking is not None:
+            self._not_started(lacking)
+            worker.kill("is not locked down")
+            return
+        self._failed_starts = 0
+        self._rest(worker)
+
+    def answered(self, handle: ChildHandle, kind: int, body: memoryview) -> None:
+        """A worker's answer; ``WorkerError`` when it is none."""
+        worker = self._worker(handle)
+        answer = worker.read_answer(kind, body)
+        assignment, worker.assignment = worker.assignment, None
+        if assignment is None:
+            raise WorkerError("it answered what it was not asked")
+        spent = answer.spent
+        usage = Usage(spent.fuel, spent.memory_bytes, spent.run_us, 0, assignment.origin)
+        if not isinstance(answer, Failure):
+            self._leave(assignment)
+            self._rest(worker)
+            self._on_done(
+                Done(assignment.task.job_id, answer.outputs, None, JobState.SUCCEEDED, answer.log, usage)
+            )
+            return
+        if answer.error.kind == ArtifactError.kind and not assignment.rebuilt and not assignment.stopping:
+            log.warning("artifact of module %s is rebuilt: %s", assignment.task.digest, answer.error.message)
+            assignment.rebuilt = True
+            self._cache.drop_artifact(assignment.task.digest)
+            self._rest(worker)
+            self._place(assignment)
+            return
+        self._rest(worker)
+        self._end(assignment, answer.error, answer.log, usage)
+
+    def gone(self, handle: ChildHandle) -> None:
+        """A worker has ended: its job, if it had one, fails; the others go on."""
+        worker = self._worker(handle)
+        self._workers.remove(worker)
+        assignment, worker.assignment = worker.assignment, None
+        if assignment is not None:
+            log.warning("worker %d %s; job %s ends with it", worker.pid, worker.reason, assignment.task.job_id)
+            self._end(assignment, self._why(worker, assignment), b"", Usage(module=assignment.origin))
+        elif not worker.started:
+            self._not_started(WorkerError(f"a worker {worker.reason} before it came up"))
+        elif worker.was_busy or worker.timed_out:
+            log.warning("worker %d %s", worker.pid, worker.reason)
+        self._start_workers()
+
+    # Inside
+
+    def _worker(self, handle: ChildHandle) -> WorkerHandle:
+        if not isinstance(handle, WorkerHandle):
+            raise WorkerError("not a worker of this pool; this is a fault in waspi, report it")
+        return handle
+
+    def _greeted(self, posture: Mapping[str, str], engine: str) -> None:
+        self._posture = dict(posture)
+        self._engine = engine
+
+    def _place(self, assignment: Assignment) -> None:
+        """Give the task to a warm worker, else to any idle one, else wait: for its module or for a worker."""
+        digest = assignment.task.digest
+        idle = [worker for worker in self._workers if worker.state is ChildState.IDLE]
+        for worker in idle:
+            if worker.has_warm(digest):
+                self._run(worker, assignment, None)
+                return
+        if not self._cache.has_artifact(digest):
+            self._await_module(assignment)
+        elif idle:
+            self._load(idle[0], assignment)
+        else:
+            self._for_worker.append(assignment)
+            self._start_workers()
+
+    def _await_module(self, assignment: Assignment) -> None:
+        digest = assignment.task.digest
+        error = self._compiles.verdict(digest)
+        if error is not None:
+            self._end_later(assignment, error)
+            return
+        assignment.origin = ModuleOrigin.AOT if digest in self._for_module else ModuleOrigin.COMPILED
+        self._for_module.setdefault(digest, []).append(assignment)
+        self._compiles.request(digest)
+
+    def _load(self, worker: WorkerHandle, assignment: Assignment) -> None:
+        artifact = self._cache.open_artifact(assignment.task.digest)
+        if artifact is None:
+            self._await_module(assignment)
+            return
+        self._run(worker, assignment, artifact)
+
+    def _run(self, worker: WorkerHandle, assignment: Assignment, artifact: int | None) -> None:
+        self._cache.touch(assignment.task.digest)
+        try:
+            worker.run(assignment, artifact, now=self._clock())
+        except WaspiError as error:
+            self._end_later(assignment, as_job_error(error))
+
+    def _rest(self, worker: WorkerHandle) -> None:
+        """An idle worker: the next task that waits for one, else nothing to do for now."""
+        worker.idle_since = self._clock()
+        while self._for_worker and worker.state is ChildState.IDLE:
+            assignment = self._for_worker.popleft()
+            if worker.has_warm(assignment.task.digest):
+                self._run(worker, assignment, None)
+            else:
+                self._load(worker, assignment)
+
+    def _start_workers(self) -> None:
+        """As many as tasks wait for, within the pool's size, unless the last ones did not come up."""
+        wanted = max(len(self._for_worker), self._spare)
+        coming = sum(1 for worker in self._workers if worker.state is ChildState.STARTING)
+        while coming < wanted and len(self._workers) < self._size and self._clock() >= self._start_after:
+            try:
+                worker = WorkerHandle(
+                    self._selector,
+                    self._settings,
+                    self,
+                    start_by=self._clock() + self._settings.start_ms / 1000,
+                )
+            except WorkerError as error:
+                self._not_started(error)
+                return
+            self._workers.append(worker)
+            coming += 1
+        self._spare = 0
+
+    def _not_started(self, error: WaspiError) -> None:
+        """Pause before the next start; the task at the head of the line is given up after a few."""
+        first, longest = _BACK_OFF_S
+        self._start_after = self._clock() + min(first * 2**self._failed_starts, longest)
+        self._failed_starts = min(self._failed_starts + 1, 16)
+        log.error("%s", error.message)
+        if self._for_worker:
+            assignment = self._for_worker[0]
+            assignment.starts += 1
+            if assignment.starts >= _STARTS or isinstance(error, LockdownError):
+                self._for_worker.popleft()
+                self._end_later(assignment, as_job_error(error))
+
+    def _compiled(self, digest: str, error: JobError | None) -> None:
+        for on_ready in self._prepared.pop(digest, ()):
+            self._ended.append(lambda on_ready=on_ready: on_ready(error))  # type: ignore[misc]
+        for assignment in self._for_module.pop(digest, ()):
+            if error is not None:
+                self._end_later(assignment, error)
+            else:
+                self._place(assignment)
+
+    def _why(self, worker: WorkerHandle, assignment: Assignment) -> JobError:
+        if assignment.stopping:
+            return as_job_error(CanceledError("the job was canceled; its worker did not stop and was killed"))
+        if worker.timed_out:
+            return as_job_error(
+                TimeLimitError("the guest overran its time limit and did not stop; its worker was killed")
+            )
+        return as_job_error(WorkerError(f"the worker {worker.reason}; the job may be sent again"))
+
+    def _withdraw(self, assignment: Assignment) -> None:
+        """Take a task out of the line that it stands in."""
+        if assignment in self._for_worker:
+            self._for_worker.remove(assignment)
+        digest = assignment.task.digest
+        waiting = self._for_module.get(digest, [])
+        if assignment in waiting:
+            waiting.remove(assignment)
+            if not waiting:
+                del self._for_module[digest]
+                if digest not in self._prepared:
+                    self._compiles.withdraw(digest)
+
+    def _end_later(self, assignment: Assignment, error: JobError) -> None:
+        """Report from the next tick: the caller of ``submit`` and ``cancel`` must not be called back within."""
+        self._ended.append(lambda: self._end(assignment, error, b"", _NO_RUN))
+
+    def _end(self, assignment: Assignment, error: JobError, guest_log: bytes, usage: Usage) -> None:
+        if error.kind == CanceledError.kind:
+            state = JobState.CANCELED
+        elif error.kind == TimeLimitError.kind:
+            state = JobState.TIMED_OUT
+        else:
+            state = JobState.FAILED
+        self._leave(assignment)
+        self._on_done(Done(assignment.task.job_id, (), error, state, guest_log, usage))
+
+    def _leave(self, assignment: Assignment) -> None:
+        if self._inside.pop(assignment.task.job_id, None) is not None:
+            self._cache.unpin(assignment.task.digest)

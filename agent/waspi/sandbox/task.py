@@ -1,0 +1,42 @@
+"""What the pool is asked to do, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from waspi.model.abi import DEFAULT_ABI, Abi
+from waspi.model.limits import DEFAULT_LIMITS, Limits
+from waspi.model.result import JobError, Usage
+from waspi.model.state import JobState
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One job, ready to run: its module is in the cache under ``digest``."""
+
+    job_id: str
+    digest: str
+    """SHA-256 of the module's bytes, 64 lower-case hexadecimal digits."""
+    abi: Abi = DEFAULT_ABI
+    limits: Limits = DEFAULT_LIMITS
+    """Already capped by the device's. ``fuel``, ``time_ms`` and ``log_bytes`` are the job's, all inputs together;
+    ``memory_bytes`` and ``output_bytes`` hold for each input."""
+    inputs: tuple[bytes, ...] = (b"",)
+    """Each runs on an instance of its own, in order; the first that fails ends the job."""
+    trace: bool = False
+    """Whether lines about pointers, sizes and addresses precede the guest's log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The end of a task. ``state`` is ``SUCCEEDED``, ``FAILED``, ``TIMED_OUT`` or ``CANCELED``."""
+
+    job_id: str
+    outputs: tuple[bytes, ...]
+    """One for each input on success, else empty."""
+    error: JobError | None
+    """``None`` exactly when ``state`` is ``SUCCEEDED``."""
+    state: JobState
+    log: bytes = b""
+    usage: Usage = field(default_factory=Usage)
+    """``queue_us`` is left at 0: the caller knows when the job came."""
