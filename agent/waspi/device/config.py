@@ -163,17 +163,17 @@ def _key(table: Table) -> TrustedKeyConfig:
 
 def _limits(table: Table, default: Limits) -> Limits:
     limits = Limits(
-        fuel=_optional(table, "fuel", default.fuel, 1, 2**62, 1),
-        memory_bytes=_optional(table, "memory_mib", default.memory_bytes, 1, 4096, MIB),
-        time_ms=_optional(table, "time_ms", default.time_ms, 1, 24 * 3600 * 1000, 1),
-        output_bytes=_optional(table, "output_kib", default.output_bytes, 1, 256 * 1024, 1024),
-        log_bytes=_optional(table, "log_kib", default.log_bytes, 0, 64 * 1024, 1024),
+        fuel=_optional(table, "fuel", default.fuel, 1, 2**62, unit=1),
+        memory_bytes=_optional(table, "memory_mib", default.memory_bytes, 1, 4096, unit=MIB),
+        time_ms=_optional(table, "time_ms", default.time_ms, 1, 24 * 3600 * 1000, unit=1),
+        output_bytes=_optional(table, "output_kib", default.output_bytes, 1, 256 * 1024, unit=1024),
+        log_bytes=_optional(table, "log_kib", default.log_bytes, 0, 64 * 1024, unit=1024),
     )
     table.end()
     return limits
 
 
-def _optional(table: Table, key: str, default: int | None, low: int, high: int, unit: int) -> int | None:
+def _optional(table: Table, key: str, default: int | None, low: int, high: int, *, unit: int) -> int | None:
     value = table.whole(key, -1, low, high)
     return default if value == -1 else value * unit
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Callable, Mapping
@@ -59,7 +60,5 @@ class Notifier:
 
     def _send(self, text: str) -> None:
         if self._socket:
-            try:
+            with contextlib.suppress(OSError):  # systemd is gone or busy: nobody to tell, no reason to stop working
                 self._socket.send(text.encode())
-            except OSError:
-                pass  # systemd is gone or busy: nobody to tell, and no reason to stop working

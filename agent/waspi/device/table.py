@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
@@ -121,12 +121,16 @@ class Table:
     def named_tables(self, key: str) -> dict[str, Table]:
         """Tables by name (``[key.name]``)."""
         below = self.table(key)
-        return {name: below.table(name) for name in below._values}
+        return {name: below.table(name) for name in below}
+
+    def __iter__(self) -> Iterator[str]:
+        """The keys of this table."""
+        return iter(self._values)
 
     def texts_by_name(self, key: str) -> dict[str, str]:
         """A table of strings."""
         below = self.table(key)
-        return {name: below.needed_text(name) for name in below._values}
+        return {name: below.needed_text(name) for name in below}
 
     def end(self) -> None:
         """Raise ``ConfigError`` for a key that nobody asked for, naming the nearest known one."""

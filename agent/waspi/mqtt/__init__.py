@@ -1,1 +1,1 @@
-"""The adapter to MQTT 5 over paho: a session that outlives its connections, driven by the caller's ``selectors`` loop."""
+"""The adapter to MQTT 5 over paho: a session over many connections, driven by the caller's ``selectors`` loop."""

@@ -6,6 +6,7 @@ of them can leak into the next one. Callbacks only append to :attr:`Connection.e
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections import deque
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from waspi.mqtt.settings import LinkSettings, Tls
 from waspi.mqtt.stream import Stream
 
 _SUCCESS = MQTTErrorCode.MQTT_ERR_SUCCESS
+_TAKEN_OVER = 0x8E
 _FAILURE = 0x80  # reason codes from here on are failures (MQTT 5.0, 2.4)
 
 
@@ -66,7 +68,7 @@ class _StreamClient(Client):
     max_packet_bytes = 0
     stream: Stream | None = None
 
-    def _create_socket(self) -> Any:
+    def _create_socket(self) -> Any:  # noqa: ANN401 - paho types it by a protocol of its own
         sock = cast("socket.socket", super()._create_socket())
         self.stream = Stream(sock, self.max_packet_bytes)
         return self.stream
@@ -227,10 +229,8 @@ class Connection:
             self._closed = True
             reason = ReasonCode(PacketTypes.DISCONNECT, identifier=0x04 if with_will else 0x00)
             self._client.disconnect(reason)
-            try:
+            with contextlib.suppress(OSError):  # the broker may have gone first
                 self._client.loop_write()
-            except OSError:
-                pass  # the broker has gone first
         self.abandon()
 
     def abandon(self) -> None:
@@ -276,7 +276,7 @@ class Connection:
         address = self._settings.address
         if not flags.is_disconnect_packet_from_server:
             self._close(UnreachableBrokerError(f"{address}: the connection is lost"))
-        elif code.value == 0x8E:
+        elif code.value == _TAKEN_OVER:
             self._close(SessionTakenOverError(f"{address}: another client connected as {self._settings.client_id!r}"))
         else:
             self._close(RefusedByBrokerError(f"{address}: the broker ended the connection: {code}"))

@@ -70,7 +70,7 @@ class Stream:
                 return
 
     def recv(self, size: int) -> bytes:
-        """At most ``size`` bytes of a whole packet that waits (paho's side). Raises ``BlockingIOError`` if none does."""
+        """At most ``size`` bytes of a whole packet that waits (paho's side). Raises ``BlockingIOError`` else."""
         ends = self._ends
         if not ends:
             raise BlockingIOError
