@@ -1,0 +1,45 @@
+# The one entry to everything. `make help` lists the targets.
+PY := .venv/bin/python
+TARGET ?=
+
+.PHONY: help setup demo demo-ota test check format bench soak cross test-arm test-boot lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing, build the native module and the guests
+	@.ci/setup
+
+demo: setup ## Broker, agent and one job, with every step shown
+	@$(PY) tests/demo/demo.py
+
+test: setup ## The whole test suite
+	@$(PY) -m pytest
+
+check: setup ## Format, lint, types, layers, stubs, clippy
+	@$(PY) -m ruff format --check agent tests guests bench
+	@$(PY) -m ruff check agent tests guests bench
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports
+	@MYPYPATH=agent $(PY) -m mypy.stubtest waspi._wasmer
+	@cd agent/native && cargo fmt --check
+	@cd agent/native && CARGO_TARGET_DIR=$${WASPI_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/waspi}/target PYO3_PYTHON=../../$(PY) cargo clippy --release --locked --quiet -- -D warnings
+
+format: setup ## Write Python and Rust in the project's form
+	@$(PY) -m ruff format agent tests guests bench
+	@$(PY) -m ruff check --fix agent tests guests bench
+	@cd agent/native && cargo fmt
+
+bench: setup ## Measure against peers; prints ratios, writes bench/results
+	@$(PY) bench/run.py
+
+soak: setup ## 100,000 jobs with random kills of agent, workers and broker
+	@$(PY) -m tests.crash.soak
+
+lock: ## Write requirements.lock anew from pyproject.toml
+	@$(PY) -m pip install --quiet uv
+	@.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-annotate --custom-compile-command "make lock" --extra cli --extra ota --group dev pyproject.toml -o requirements.lock
+
+clean: ## Remove what was built here (the cache stays)
+	rm -rf .venv build dist agent/waspi/_wasmer.abi3.so
