@@ -84,6 +84,8 @@ def generate(guest: Guest) -> bytes:
     if spec is None or spec.loader is None:
         raise BuildError(f"{guest.source} is no Python file")
     module = importlib.util.module_from_spec(spec)
+    if str(guest.source.parent) not in sys.path:
+        sys.path.append(str(guest.source.parent))  # for binary.py, which stands beside it
     spec.loader.exec_module(module)
     made: bytes = getattr(module, guest.options["function"])()
     return made
@@ -143,7 +145,7 @@ class Builder:
         identity = sys.version if toolchain is None else toolchain.identity(guest.options)
         stamp = hashlib.sha256(repr((identity, sorted(guest.options.items()))).encode())
         # One hash for each input: a build that includes its sibling files must see their changes too.
-        inputs = [guest.source] if toolchain is None else toolchain.inputs(guest.source)
+        inputs = sorted(guest.source.parent.glob("*.py")) if toolchain is None else toolchain.inputs(guest.source)
         for path in [*inputs, *([guest.abi] if guest.abi else [])]:
             stamp.update(hashlib.sha256(path.read_bytes()).digest())
         if self.stamps.get(guest.name) == stamp.hexdigest() and target.exists():

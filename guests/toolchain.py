@@ -103,8 +103,8 @@ class Rust:
         return name + file_identity(compiler if compiler.exists() else rustc, next(library.glob("libcore-*.rlib")))
 
     def inputs(self, source: Path) -> list[Path]:
-        """One crate, one file."""
-        return [source]
+        """The crate's modules stand beside its root."""
+        return sorted(source.parent.glob("*.rs"))
 
     def compile(self, source: Path, out: Path, options: dict[str, Any]) -> None:
         """Optimise for size; no name of this machine's folders in the module."""

@@ -1,0 +1,6 @@
+;; the entry takes three parameters.
+;; Expected: error.kind "wrong-signature".
+(module
+  (memory (export "memory") 1)
+  (func (export "alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "append") (param i32 i32 i32) (result i32) (local.get 1)))

@@ -1,0 +1,8 @@
+;; FAULTS 32: calls an empty table element.
+;; Expected: error.kind "bad-indirect-call".
+(module
+  (type $t (func (result i32)))
+  (table 1 funcref)
+  (memory (export "memory") 1)
+  (func (export "alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "append") (param i32 i32) (result i32) (call_indirect (type $t) (i32.const 0))))

@@ -1,0 +1,9 @@
+;; FAULTS 25: an endless loop in the start function, under a fuel limit and no deadline.
+;; Expected: error.kind "fuel-limit".
+(module
+  (memory (export "memory") 1)
+  (func (export "alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "append") (param i32 i32) (result i32) (local.get 1))
+  (func $start
+    (loop $again (br $again)))
+  (start $start))

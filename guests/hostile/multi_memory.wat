@@ -1,0 +1,7 @@
+;; FAULTS 28: has two memories.
+;; Expected: error.kind "unsupported-feature".
+(module
+  (memory (export "memory") 1)
+  (memory 1)
+  (func (export "alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "append") (param i32 i32) (result i32) (local.get 1)))

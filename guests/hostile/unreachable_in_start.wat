@@ -1,0 +1,8 @@
+;; FAULTS 32: executes unreachable in the start function.
+;; Expected: error.kind "unreachable".
+(module
+  (memory (export "memory") 1)
+  (func (export "alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "append") (param i32 i32) (result i32) (local.get 1))
+  (func $start (unreachable))
+  (start $start))
