@@ -396,3 +396,9 @@ class LockdownError(DeviceError):
     """A part of the sandbox that the configuration demands is not to be had on this kernel."""
 
     kind = "lockdown"
+
+
+class IllegalTransitionError(DeviceError):
+    """A change of state that the lifecycle's table does not have; the state stays as it was. A bug of the caller."""
+
+    kind = "illegal-transition"

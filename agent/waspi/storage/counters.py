@@ -64,11 +64,8 @@ class CounterFile:
         except OSError as error:
             raise StorageError(f"cannot read {self.path}: {error.strerror}; check the disk and the owner") from error
         try:
-            values = json.loads(text)
-            if not all(isinstance(v, int) and 0 <= v < 1 << 62 for v in values.values()):
-                raise ValueError("a counter is no number")
-            self.reserved = Counters(**values)
-        except (ValueError, TypeError, AttributeError) as error:
+            self.reserved = _decoded(text)
+        except (ValueError, TypeError) as error:
             return f"{self.path.name} is damaged ({error}); counters go on from the journal"
         return None
 
@@ -83,3 +80,10 @@ class CounterFile:
         ahead = Counters(**{**asdict(ahead), "boots": used.boots}).at_least(self.reserved)
         write_durably(self.path, json.dumps(asdict(ahead)).encode())
         self.reserved = ahead
+
+
+def _decoded(text: bytes) -> Counters:
+    values = json.loads(text)
+    if not isinstance(values, dict) or not all(type(v) is int and 0 <= v < 1 << 62 for v in values.values()):
+        raise ValueError("a counter is no number")
+    return Counters(**values)

@@ -1,7 +1,7 @@
 """The one way in which waspi writes files that must survive a power cut.
 
-Temporary file in the same folder, ``fsync``, ``rename``, ``fsync`` of the folder: a reader sees the old bytes or the new
-ones, never a mixture, and what this function returned from stays (``rename(2)``, ``fsync(2)``).
+Temporary file in the same folder, ``fsync``, ``rename``, ``fsync`` of the folder: a reader sees the old bytes or the
+new ones, never a mixture, and what this function returned from stays (``rename(2)``, ``fsync(2)``).
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from waspi.errors import IllegalTransitionError, StorageError
 from waspi.storage.connection import DAMAGE, open_for_writing, primary_code, translated
@@ -29,7 +30,7 @@ from waspi.storage.transaction import Transaction
 
 _log = logging.getLogger(__name__)
 
-Outcome = tuple[OutboxRow, ...] | IllegalTransitionError
+Outcome: TypeAlias = tuple[OutboxRow, ...] | IllegalTransitionError
 """What became of a group: the outbox rows that it made, in order, or why it was not done."""
 
 

@@ -2,7 +2,7 @@
 
 Every change of a job's state goes through the table in :mod:`waspi.model.state`. An operation that the table forbids
 (or that names a job the journal does not have) fails its group with
-:class:`~waspi.errors.IllegalTransitionError` and leaves everything as it was; other groups of the batch are not touched.
+:class:`~waspi.errors.IllegalTransitionError` and leaves everything as it was; the other groups of the batch are done.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
-    """``IN_PROGRESS -> QUEUED`` for an idempotent job that was interrupted; ``attempt`` stays, the next start raises it."""
+    """``IN_PROGRESS -> QUEUED`` for an idempotent job that was interrupted; the next start raises ``attempt``."""
 
     urgent: ClassVar[bool] = True
     job_id: str

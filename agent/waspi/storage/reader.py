@@ -44,7 +44,7 @@ class Reader:
         return rows[0] if rows else None
 
     def by_delivery(self, packet_id: int, body_hash: bytes) -> JobRow | None:
-        """The plain job that a message with DUP set is a redelivery of: same packet identifier, same payload, recent."""
+        """The recent plain job that a message with DUP set repeats: same packet identifier, same payload."""
         rows = self._jobs(
             "WHERE seq > (SELECT MAX(seq) FROM job) - ? AND delivery = ? AND body_hash = ? ORDER BY seq DESC LIMIT 1",
             DELIVERY_WINDOW,
@@ -73,7 +73,7 @@ class Reader:
         return self._jobs("WHERE state = ? ORDER BY seq", STATE_CODES[JobState.IN_PROGRESS])
 
     def outbox(self, after_id: int = 0, limit: int = 64, *, max_bytes: int = 1 << 20) -> list[OutboxRow]:
-        """Messages to publish after ``after_id``, in order: at most ``limit``, and no more than the one that passes ``max_bytes``."""
+        """Messages to publish after ``after_id``, in order: ``limit`` at most, the one that passes ``max_bytes`` is last."""
         chosen = 0
         total = 0
         for (size,) in self._rows("SELECT size FROM outbox WHERE id > ? ORDER BY id LIMIT ?", after_id, limit):

@@ -1,9 +1,9 @@
 """Which jobs may be forgotten, and forgetting them a few at a time.
 
-A job is forgotten only when it is final and nothing of it waits in the outbox. One with an expiry stays until the expiry
-and a margin have passed, because until then its message can be replayed. Under pressure (too many rows) the oldest of
-the others go; by age they go after the retention time, but never the last ``keep_jobs``, so that a clock that jumps
-does not empty the memory. Results are dropped before rows: a duplicate is then still known, and not run again.
+A job is forgotten only when it is final and nothing of it waits in the outbox. One with an expiry stays until the
+expiry and a margin have passed, because until then its message can be replayed. Under pressure (too many rows) the
+oldest of the others go; by age they go after the retention time, but never the last ``keep_jobs``, so that a clock that
+jumps does not empty the memory. Results are dropped before rows: a duplicate is then still known, and not run again.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def protected(received_at: float, expires_at: float | None, now: float, quotas: 
 
 def _forget_jobs(connection: sqlite3.Connection, tally: Tally, quotas: Quotas, now: float, limit: int) -> int:
     rows = connection.execute(
-        "SELECT seq, state, received_at, expires_at, IFNULL(LENGTH(result), 0) FROM job WHERE seq > ? ORDER BY seq LIMIT ?",
+        "SELECT seq, state, received_at, expires_at, IFNULL(LENGTH(result), 0) FROM job"
+        " WHERE seq > ? ORDER BY seq LIMIT ?",
         (tally.job_cursor, _LOOK * limit),
     ).fetchall()
     tally.job_cursor = rows[-1][0] if rows else 0

@@ -134,5 +134,5 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def statements(script: str) -> list[str]:
-    """The statements of ``script``. (``executescript`` would commit in between.)"""
+    """The statements of ``script``; ``executescript`` would commit in between."""
     return [statement for statement in script.split(";\n") if statement.strip()]

@@ -69,7 +69,8 @@ class Tally:
 def read_meta(connection: sqlite3.Connection) -> Counters:
     """What ``meta`` holds: boots, ids, and the totals of jobs that are forgotten. Raises ``sqlite3.Error``."""
     row = connection.execute(
-        "SELECT boots, next_seq, next_outbox, received, succeeded, failed, timed_out, rejected, canceled, expired FROM meta"
+        "SELECT boots, next_seq, next_outbox, received, succeeded, failed, timed_out, rejected, canceled, expired"
+        " FROM meta"
     ).fetchone()
     return Counters(*row)
 

@@ -14,11 +14,12 @@ from waspi.storage.rows import JobRow, OutboxEntry, OutboxRow
 from waspi.storage.schema import STATE_CODES, STATES
 from waspi.storage.tally import Tally
 
-_INSERT_JOB = """INSERT INTO job (seq, id, state, attempt, idempotent, priority, plain, delivery, received_at, expires_at,
- body_hash, module, topic, reply_to, correlation, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_INSERT_JOB = """INSERT INTO job (seq, id, state, attempt, idempotent, priority, plain, delivery, received_at,
+ expires_at, body_hash, module, topic, reply_to, correlation, body)
+ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
-_INSERT_MESSAGE = """INSERT INTO outbox (id, job, size, expires_at, job_id, topic, correlation, content_type, properties,
- payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_INSERT_MESSAGE = """INSERT INTO outbox (id, job, size, expires_at, job_id, topic, correlation, content_type,
+ properties, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
 MESSAGE_OVERHEAD = 64
 """Bytes that a message counts for beyond its strings, so that empty ones are not free."""

@@ -56,7 +56,7 @@ class Writer:
         """Start the thread.
 
         ``wake`` is called on the writer's thread whenever there is something in :meth:`completed`; it must not block.
-        ``linger_s``: seconds that a group of operations that are not ``urgent`` waits for others to share an fsync with.
+        ``linger_s``: seconds that a group without ``urgent`` operations waits for others to share an fsync with.
         """
         self._journal = journal
         self._wake = wake
@@ -67,6 +67,7 @@ class Writer:
         self._tickets = 0
         self._urgent = False
         self._halted: StorageError | None = None
+        self._busy = False
         self._stopping = False
         self._crash: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
@@ -107,7 +108,7 @@ class Writer:
                 raise self._crash
             done = list(self._done)
             self._done.clear()
-            if self._halted is not None and not self._waiting:
+            if not (self._busy or self._waiting):
                 self._halted = None
             return done
 
@@ -154,6 +155,7 @@ class Writer:
                 batch.append((ticket, group))
                 operations += len(group)
                 size += sum(_size(operation) for operation in group)
+            self._busy = True
             self._urgent = bool(self._waiting)  # what is left has waited long enough
             return batch
 
@@ -161,7 +163,7 @@ class Writer:
         if not batch:
             return
         completions: list[Completion] = []
-        error = self._halted
+        error = self._halted  # only this thread sets it, and nobody clears it while a batch is under way
         if error is None:
             try:
                 outcomes = self._journal.commit([group for _, group in batch])
@@ -181,6 +183,7 @@ class Writer:
                 self._waiting.clear()
                 self._urgent = False
             self._done.extend(completions)
+            self._busy = False
         self._wake()
 
 
