@@ -26,8 +26,6 @@ class Target:
     """Platform tags that pip on the board takes, newest glibc first."""
     qemu: str
     """The user-mode emulator."""
-    qemu_cpu: str
-    """The weakest CPU among the boards, so that an instruction it lacks shows in the tests."""
     suites: dict[str, str]
     """Debian suites it is tested on, with their Python's version."""
     rustflags: str = ""
@@ -49,7 +47,6 @@ TARGETS = {
             wheel_platform="manylinux_2_34_aarch64",
             pip_platforms=_platforms("aarch64"),
             qemu="qemu-aarch64",
-            qemu_cpu="cortex-a53",
             suites={"trixie": "3.13", "bookworm": "3.11"},
         ),
         Target(
@@ -61,7 +58,6 @@ TARGETS = {
             wheel_platform="manylinux_2_34_armv7l",
             pip_platforms=_platforms("armv7l"),
             qemu="qemu-arm",
-            qemu_cpu="cortex-a7",
             suites={"trixie": "3.13"},
         ),
     )
