@@ -78,7 +78,8 @@ def main(argv: Sequence[str]) -> int:
         complain_of(error)
         return exit_code_of(error)
     except typer.TyperException as error:
-        complain("operator", f"{error.format_message()} (see waspi {_command_of(argv)}--help)")
+        text = error.format_message() or "no command given"
+        complain("operator", f"{text} (see waspi {_command_of(argv)}--help)")
         return ExitCode.USAGE
     except ImportError as error:
         if "_wasmer" not in str(error):

@@ -1,0 +1,273 @@
+"""The operator's client: jobs to devices, results back."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Self
+
+from waspi.errors import BrokerError, NoAnswerError
+from waspi.fleet.courier import Courier
+from waspi.fleet.job_handle import GroupHandle, JobHandle
+from waspi.fleet.job_order import JobOptions, JobOrder
+from waspi.fleet.loop import LoopThread
+from waspi.fleet.pending_job import Delivery
+from waspi.fleet.registry import DeviceView, Registry
+from waspi.fleet.reply_path import ReplyPath
+from waspi.mqtt.address import BrokerAddress
+from waspi.mqtt.link import Link
+from waspi.mqtt.message import Outgoing
+from waspi.mqtt.settings import LinkSettings, Tls
+from waspi.protocol.cancel import encode_cancel
+from waspi.protocol.ids import check_id
+from waspi.protocol.result_envelope import CONTENT_TYPE
+from waspi.protocol.topics import Topics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Unpack
+
+    from typing_extensions import Buffer
+
+    from waspi.fleet.event import FleetEvent
+    from waspi.fleet.key_file import KeyFile
+    from waspi.fleet.module_source import ModuleSource
+    from waspi.model.result import Result
+
+CONNECT_TIMEOUT_S = 15.0
+SESSION_EXPIRY_S = 600
+"""How long the broker keeps answers for a client that lost its connection."""
+
+
+class Client:
+    """A fleet, seen from the operator's side. Thread-safe, a context manager.
+
+    ::
+
+        with Client("mqtt://localhost:1883") as fleet:
+            result = fleet.run("pi-7", Path("append.wasm"), b"The input string", timeout=10)
+            handles = [fleet.submit("pi-7", "stats@1.2.0", reading) for reading in readings]
+            outputs = [handle.result(30).outputs[0] for handle in handles]
+
+    ``broker``: ``mqtt://[user:password@]host[:port]`` or ``mqtts://…``. ``fleet``: the fleet's id. ``client_id``: an id
+    of the protocol, unique at the broker; by default a random one. ``signing_key``: signs every job (each then expires,
+    by default in an hour). ``window``: jobs without an answer at once; ``submit`` waits above it.
+
+    A job is sent again by itself when the connection, the broker's memory or the device's was lost; the device runs it
+    once, whatever happens, unless it says ``idempotent``.
+    """
+
+    def __init__(
+        self,
+        broker: str | BrokerAddress,
+        *,
+        fleet: str = "default",
+        tls: Tls | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        client_id: str | None = None,
+        signing_key: KeyFile | None = None,
+        window: int = 1000,
+    ) -> None:
+        self.id = check_id(client_id or f"op-{secrets.token_hex(8)}", "client")
+        self._address = BrokerAddress.parse(broker) if isinstance(broker, str) else broker
+        self._topics = Topics(fleet)
+        self._signing_key = signing_key
+        settings = LinkSettings(
+            address=self._address,
+            client_id=self.id,
+            tls=tls,
+            username=username,
+            password=password,
+            session_expiry_s=SESSION_EXPIRY_S,
+        )
+        self._loop = LoopThread(f"waspi-{self.id}")
+        self._registry = Registry()
+        self._courier = Courier(self._topics, ReplyPath(self.id), self._registry, self._loop)
+        link = Link(settings, self._loop.selector, self._courier, time.monotonic)
+        self._courier.link = self._loop.link = link
+        self._room = threading.BoundedSemaphore(window)
+        self._connected = False
+
+    def connect(self, timeout: float = CONNECT_TIMEOUT_S) -> Self:
+        """Connect and prove that answers can come; later losses of the connection mend themselves. Idempotent.
+
+        Raises a :class:`BrokerError`: cannot be reached, refuses, TLS fails, or withholds answers from this client.
+        """
+        if self._connected:
+            return self
+        ready: Future[None] = Future()
+
+        def on_ready(reason: BrokerError | None) -> None:
+            if not ready.done():
+                ready.set_exception(reason) if reason is not None else ready.set_result(None)
+
+        self._courier.on_ready = on_ready
+        self._loop.on_end = self._courier.end
+        self._loop.call(self._courier.start)
+        self._loop.start()
+        try:
+            ready.result(timeout)
+        except FutureTimeoutError as error:
+            self.close()
+            raise NoAnswerError(f"{self._address}: the broker did not answer in {timeout:g} s") from error
+        except BrokerError:
+            self.close()
+            raise
+        self._connected = True
+        return self
+
+    def submit(
+        self,
+        device: str,
+        module: ModuleSource,
+        input: Buffer | Sequence[Buffer],  # noqa: A002 - the protocol's own word
+        **options: Unpack[JobOptions],
+    ) -> JobHandle:
+        """Send a job and return at once (or when the window has room).
+
+        ``module``: bytes, a path, ``sha256:<hex>``, ``name[@version]`` or a reference of :mod:`waspi.model.module`.
+        ``input``: bytes, or a list of them for a batch on one instance each. For ``options`` see :class:`JobOptions`.
+
+        Raises :class:`OperatorError` or :class:`EnvelopeError` for what can be seen to be wrong from here.
+        """
+        self.connect()
+        order = JobOrder.make(module, input, device=device, signing_key=self._signing_key, options=options)
+        handle = JobHandle(
+            order.id,
+            device,
+            explain=lambda: self._explain(device, order.id),
+            withdraw=lambda: self._loop.call(lambda: self._courier.withdraw(order.id)),
+        )
+
+        def on_result(result: Result) -> bool:
+            handle.future.set_result(result)
+            return True
+
+        if not self._loop.inside:  # there, waiting for room would keep the answers from coming that make room
+            self._room.acquire()
+            handle.future.add_done_callback(lambda _: self._room.release())
+        pending = order.pending(self._topics, on_result, handle.future.set_exception)
+        self._loop.call(lambda: self._courier.submit(pending))
+        return handle
+
+    def run(
+        self,
+        device: str,
+        module: ModuleSource,
+        input: Buffer | Sequence[Buffer],  # noqa: A002 - the protocol's own word
+        *,
+        timeout: float | None = 60.0,
+        **options: Unpack[JobOptions],
+    ) -> Result:
+        """Send a job and wait for its result, whatever its state; see :meth:`submit` and :meth:`JobHandle.result`."""
+        handle = self.submit(device, module, input, **options)
+        try:
+            return handle.result(timeout)
+        except NoAnswerError:
+            handle.forget()
+            raise
+
+    def submit_group(
+        self,
+        group: str,
+        module: ModuleSource,
+        input: Buffer | Sequence[Buffer],  # noqa: A002 - the protocol's own word
+        **options: Unpack[JobOptions],
+    ) -> GroupHandle:
+        """Send a job to every device of a group; its handle gives their results as they come.
+
+        Which devices are expected to answer is taken from what they report: online, and in the group.
+        """
+        views = self.devices().values()
+        expected = {view.id for view in views if view.online and group in view.groups}
+        order = JobOrder.make(module, input, group=group, signing_key=self._signing_key, options=options)
+        handle = GroupHandle(
+            order.id, group, expected, withdraw=lambda: self._loop.call(lambda: self._courier.withdraw(order.id))
+        )
+        pending = order.pending(self._topics, handle.put, handle.put)
+        self._loop.call(lambda: self._courier.submit(pending))
+        return handle
+
+    def cancel(self, device: str, job_id: str, *, reason: str = "", timeout: float = 10.0) -> None:
+        """Ask ``device`` to stop a job, queued or running; its result will say CANCELED, or what it ended as before.
+
+        Returns when the broker has it. Raises :class:`BrokerError`, :class:`NoAnswerError` after ``timeout`` seconds.
+        """
+        message = Outgoing(self._topics.cancel(device, job_id), encode_cancel(reason), content_type=CONTENT_TYPE)
+        self._publish(message, timeout)
+
+    def devices(self, timeout: float = 10.0) -> dict[str, DeviceView]:
+        """Give the fleet's devices by id: whether they are online, and what they report of themselves."""
+        self.connect()
+        wanted = tuple(each for each in self._topics.operator_filters() if each.endswith(("/presence", "/reported")))
+        settled = threading.Event()
+
+        def ask() -> None:
+            self._courier.follow(wanted)
+            self._courier.probe(settled.set)
+
+        self._loop.call(ask)
+        if not settled.wait(timeout):
+            raise NoAnswerError(f"{self._address}: the broker did not send the devices' states in {timeout:g} s")
+        return self._registry.all()
+
+    def watch(self, callback: Callable[[FleetEvent], None]) -> Callable[[], None]:
+        """Have ``callback`` told everything that the fleet's devices say; returns what ends that.
+
+        The devices' present states come first. It is called on the client's thread: it must be short.
+        """
+        self.connect()
+
+        def begin() -> None:
+            self._courier.watchers.append(callback)
+            self._courier.follow(self._topics.operator_filters())
+
+        def end() -> None:
+            self._courier.watchers.remove(callback)
+
+        self._loop.call(begin)
+        return lambda: self._loop.call(end)
+
+    def close(self) -> None:
+        """End the session; jobs that still wait fail with :class:`NoAnswerError`. Idempotent."""
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self.connect()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _publish(self, message: Outgoing, timeout: float) -> None:
+        self.connect()
+        done: Future[None] = Future()
+
+        def answered(refused: BrokerError | None) -> None:
+            done.set_result(None) if refused is None else done.set_exception(refused)
+
+        self._loop.call(lambda: self._courier.publish(message, answered))
+        try:
+            done.result(timeout)
+        except FutureTimeoutError as error:
+            raise NoAnswerError(f"{self._address}: the broker did not acknowledge in {timeout:g} s") from error
+
+    def _explain(self, device: str, job_id: str) -> str:
+        view = self._registry.get(device)
+        delivery = self._courier.state_of(job_id)
+        if delivery in {Delivery.WAITING, Delivery.SENT}:
+            return f"the broker at {self._address} did not take the job so far"
+        if view.presence is None:
+            return f"device {device} never announced itself in fleet {self._topics.fleet}; are both names right?"
+        since = datetime.fromtimestamp(view.presence.since, UTC).isoformat(" ", "seconds")
+        if not view.online:
+            return f"device {device} is offline since {since}; the broker keeps the job for it"
+        return f"device {device} is online since {since} and did not answer so far"

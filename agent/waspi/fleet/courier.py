@@ -1,0 +1,305 @@
+"""Carries jobs to devices and answers back, across lost connections and brokers that forget.
+
+Everything here happens on the loop's thread. A job stays until its answer came; it is published again, byte for byte,
+when the broker lost it or when its device says that it does not know it. Devices run a job once however often it comes.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from waspi.errors import BrokerError, DuplicateJobError, ExpiredError, NoAnswerError, RefusedByBrokerError, WaspiError
+from waspi.fleet.event import EventKind, FleetEvent
+from waspi.fleet.mailbox import Answer, Mailbox, ProbeBack
+from waspi.fleet.pending_job import Delivery, PendingJob
+from waspi.fleet.reply_path import PathState, ReplyPath
+from waspi.mqtt.message import Incoming, Outgoing, ServerLimits
+from waspi.protocol.result_envelope import CONTENT_TYPE
+from waspi.protocol.sync import SyncReport, encode_sync_query, pages, reconcile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from waspi.fleet.loop import LoopThread
+    from waspi.fleet.registry import Registry
+    from waspi.mqtt.link import Link
+    from waspi.protocol.topics import Topics
+
+PROBE_TIMEOUT_S = 5.0
+PROBE_EXPIRY_S = 60
+UNPROVEN_WAIT_S = 1.0
+"""How long retained messages may take where the broker does not let this client probe."""
+
+
+class _Sent(NamedTuple):
+    message: Outgoing
+    job: PendingJob | None
+    answered: Callable[[BrokerError | None], None] | None
+
+
+class Courier:
+    """The handler of the client's link."""
+
+    def __init__(self, topics: Topics, path: ReplyPath, registry: Registry, loop: LoopThread) -> None:
+        self._topics = topics
+        self._path = path
+        self._registry = registry
+        self._loop = loop
+        self._mailbox = Mailbox(topics, path, registry, time.time)
+        self._jobs: dict[str, PendingJob] = {}
+        self._waiting: deque[PendingJob] = deque()
+        self._control: deque[_Sent] = deque()
+        self._sent: dict[int, _Sent] = {}
+        self._subscribing: deque[bool] = deque()
+        self._filters: list[str] = []
+        self._probes: dict[bytes, Callable[[], None]] = {}
+        self.link: Link | None = None
+        self.on_ready: Callable[[BrokerError | None], None] = lambda _: None
+        """Told when answers can come, or why they cannot."""
+        self.watchers: list[Callable[[FleetEvent], None]] = []
+
+    # --- what the client asks for -------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Connect."""
+        if self.link is not None:
+            self.link.start()
+
+    def state_of(self, job_id: str) -> Delivery:
+        """How far a job is; DONE when it is not known (any more)."""
+        job = self._jobs.get(job_id)
+        return Delivery.DONE if job is None else job.state
+
+    def submit(self, job: PendingJob) -> None:
+        """Take a job over."""
+        if job.id in self._jobs:
+            job.on_failure(DuplicateJobError(f"job {job.id} is already on its way; give each job its own id"))
+            return
+        self._jobs[job.id] = job
+        self._waiting.append(job)
+        self.follow(self._topics.operator_filters(job.device))
+        self._pump()
+
+    def withdraw(self, job_id: str) -> None:
+        """Stop caring for a job; whoever still waits is told."""
+        job = self._jobs.get(job_id)
+        if job is not None:
+            self._finish(job, NoAnswerError(f"job {job_id} was forgotten before its answer came"))
+
+    def follow(self, filters: tuple[str, ...]) -> None:
+        """Subscribe to what is not subscribed to so far."""
+        new = [each for each in filters if each not in self._filters]
+        self._filters += new
+        if new:
+            self._subscribe(new, reply=False)
+
+    def publish(self, message: Outgoing, answered: Callable[[BrokerError | None], None] | None = None) -> None:
+        """Publish something that is no job, ahead of the jobs; ``answered`` is told what the broker said."""
+        self._control.append(_Sent(message, None, answered))
+        self._pump()
+
+    def probe(self, back: Callable[[], None]) -> None:
+        """Call ``back`` when everything that the broker sends for what was asked before has come in."""
+        nonce = secrets.token_bytes(16)
+        self._probes[nonce] = back
+
+        def answered(refused: BrokerError | None) -> None:
+            if refused is not None and nonce in self._probes:
+                self._loop.call_later(UNPROVEN_WAIT_S, self._probes.pop(nonce))
+
+        self.publish(Outgoing(self._path.probe, nonce, expires_in_s=PROBE_EXPIRY_S), answered)
+
+    def end(self, error: BaseException | None) -> None:
+        """Fail whatever still waits: the loop is over."""
+        reason = (
+            error if isinstance(error, WaspiError) else NoAnswerError("the client was closed before an answer came")
+        )
+        for job in list(self._jobs.values()):
+            self._finish(job, reason)
+
+    # --- what the link tells ------------------------------------------------------------------------------------
+
+    def on_online(self, session_present: bool, limits: ServerLimits) -> None:
+        """Subscribe, prove that answers come, and see to the jobs that were on their way."""
+        del limits
+        self._path.become(PathState.SUBSCRIBING)
+        self._subscribe([self._path.filter], reply=True)
+        if self._filters:
+            self._subscribe(self._filters, reply=False)
+        taken: dict[str, list[str]] = {}
+        for job in self._jobs.values():
+            if job.state is Delivery.SENT or (job.state is Delivery.TAKEN and not session_present):
+                self._again(job)
+            elif job.state is Delivery.TAKEN and job.device is not None:
+                taken.setdefault(job.device, []).append(job.id)
+        for device, ids in taken.items():
+            self._ask(device, ids)
+        self._pump()
+
+    def on_offline(self, reason: BrokerError, retry_in_s: float) -> None:
+        """Keep what was not acknowledged for the next connection."""
+        del retry_in_s
+        self._path.become(PathState.DOWN)
+        self._subscribing.clear()
+        self._control.extendleft(sent for sent in reversed(self._sent.values()) if sent.job is None)
+        self._sent.clear()
+        self.on_ready(reason)
+
+    def on_subscribed(self, refused: BrokerError | None) -> None:
+        """Go on to the probe, or say why not."""
+        reply = self._subscribing.popleft() if self._subscribing else False
+        if not reply or self._path.state is not PathState.SUBSCRIBING:
+            return
+        if refused is not None:
+            self._block(refused)
+            return
+        self._path.become(PathState.PROBING)
+        number = self.link.connection_number if self.link else 0
+        self.probe(self._proven)
+        self._loop.call_later(PROBE_TIMEOUT_S, lambda: self._unproven(number))
+
+    def on_published(self, token: int, refused: BrokerError | None) -> None:
+        """Note what the broker said to a publish."""
+        sent = self._sent.pop(token, None)
+        if sent is None:
+            return
+        if sent.answered is not None:
+            sent.answered(refused)
+        job = sent.job
+        if job is not None and job.state is Delivery.SENT:
+            if refused is None:
+                job.become(Delivery.TAKEN)
+            else:
+                self._finish(job, refused)
+        self._pump()
+
+    def on_message(self, message: Incoming) -> None:
+        """Take in a message and acknowledge it."""
+        mail = self._mailbox.read(message)
+        if isinstance(mail, Answer):
+            self._on_answer(mail)
+        elif isinstance(mail, ProbeBack):
+            self._probes.pop(mail.nonce, lambda: None)()
+        elif isinstance(mail, SyncReport):
+            self._on_sync(mail)
+        elif isinstance(mail, FleetEvent):
+            self._tell(mail)
+        if self.link is not None:
+            self.link.acknowledge(message)
+
+    # --- how it goes on -----------------------------------------------------------------------------------------
+
+    def _on_answer(self, answer: Answer) -> None:
+        result = answer.result
+        self._tell(FleetEvent(EventKind.RESULT, self._registry.get(result.device), time.time(), result=result))
+        job = self._jobs.get(result.id)
+        if job is None or (answer.correlation is None and answer.private):
+            return
+        if answer.correlation is not None and answer.correlation != job.correlation:
+            return
+        if job.take(result):
+            self._finish(job)
+
+    def _on_sync(self, report: SyncReport) -> None:
+        mine = {
+            job.id for job in self._jobs.values() if job.state is Delivery.TAKEN and self._waits_for(job, report.device)
+        }
+        todo = reconcile(report, mine)
+        for job_id in sorted(todo.resend):
+            self._again(self._jobs[job_id])
+        if todo.ask:
+            self._ask(report.device, todo.ask)
+        self._pump()
+
+    def _waits_for(self, job: PendingJob, device: str) -> bool:
+        if job.group is not None and job.group not in self._registry.get(device).groups:
+            return False
+        return job.is_for(device) and device not in job.answered
+
+    def _ask(self, device: str, ids: list[str] | frozenset[str]) -> None:
+        for page in pages(ids):
+            query = encode_sync_query(page)
+            topic = self._topics.sync_query(device)
+            self._control.append(
+                _Sent(Outgoing(topic, query, reply_to=self._path.sync, content_type=CONTENT_TYPE), None, None)
+            )
+
+    def _tell(self, event: FleetEvent) -> None:
+        for watcher in self.watchers:
+            watcher(event)
+
+    def _subscribe(self, filters: list[str], *, reply: bool) -> None:
+        if self.link is not None and self.link.online:
+            self._subscribing.append(reply)
+            self.link.subscribe(filters)
+
+    def _proven(self) -> None:
+        if self._path.state is PathState.PROBING:
+            self._path.become(PathState.OPEN)
+            self.on_ready(None)
+            self._pump()
+
+    def _unproven(self, connection: int) -> None:
+        if self._path.state is PathState.PROBING and self.link and self.link.connection_number == connection:
+            self._block(
+                RefusedByBrokerError(
+                    f"the broker keeps {self._path.filter} from this client: let this user read it in the access list"
+                )
+            )
+
+    def _block(self, reason: BrokerError) -> None:
+        self._path.become(PathState.BLOCKED)
+        self.on_ready(reason)
+        for job in list(self._jobs.values()):
+            self._finish(job, reason)
+
+    def _again(self, job: PendingJob) -> None:
+        job.become(Delivery.WAITING)
+        self._waiting.append(job)
+
+    def _finish(self, job: PendingJob, error: WaspiError | None = None) -> None:
+        job.become(Delivery.DONE)
+        self._jobs.pop(job.id, None)
+        if error is not None:
+            job.on_failure(error)
+
+    def _pump(self) -> None:
+        link = self.link
+        while link is not None and link.online and link.room > 0:
+            if self._control:
+                self._send(link, self._control.popleft())
+            elif self._waiting and self._path.open:
+                self._send_job(link, self._waiting.popleft())
+            else:
+                return
+
+    def _send_job(self, link: Link, job: PendingJob) -> None:
+        if job.state is not Delivery.WAITING:
+            return
+        expires_in = None if job.expires_at is None else int(job.expires_at - time.time())
+        if expires_in is not None and expires_in <= 0:
+            self._finish(job, ExpiredError(f"job {job.id} expired before it could be sent"))
+            return
+        message = Outgoing(
+            job.topic,
+            job.body,
+            reply_to=self._path.results,
+            correlation=job.correlation,
+            expires_in_s=expires_in,
+            content_type=job.content_type,
+        )
+        job.become(Delivery.SENT)
+        job.sent += 1
+        self._send(link, _Sent(message, job, None))
+
+    def _send(self, link: Link, sent: _Sent) -> None:
+        try:
+            self._sent[link.publish(sent.message)] = sent
+        except BrokerError as error:
+            if sent.job is not None:
+                self._finish(sent.job, error)
+            elif sent.answered is not None:
+                sent.answered(error)

@@ -1,0 +1,59 @@
+"""How an operator names a module: its bytes, a file, a digest, or a name."""
+
+from __future__ import annotations
+
+from os import PathLike, fspath
+from pathlib import Path
+
+from waspi.errors import OperatorError, UsageError
+from waspi.model.module import DigestModule, InlineModule, ModuleRef, NamedModule
+from waspi.protocol.ids import is_digest, is_id, is_version
+
+ModuleSource = ModuleRef | bytes | str | PathLike[str]
+"""A reference as it is; bytes of a module; a path; or text: ``sha256:<hex>``, ``name``, ``name@version``, a file."""
+
+_FILE_SUFFIXES = (".wasm", ".wat", ".wast")
+_DIGEST_PREFIX = "sha256:"
+
+
+def module_from(source: ModuleSource) -> ModuleRef:
+    """Give the reference that ``source`` states.
+
+    Text is a digest when it begins with ``sha256:``, a file when it looks like a path (a slash, or a name that ends in
+    ``.wasm`` or ``.wat``), else a name. Raises :class:`OperatorError` for a file that cannot be read, and
+    :class:`UsageError` for text that is nothing of it.
+    """
+    if isinstance(source, InlineModule | DigestModule | NamedModule):
+        return source
+    if isinstance(source, bytes):
+        return InlineModule(source)
+    if isinstance(source, str) and not _looks_like_file(source):
+        return _named(source)
+    return InlineModule(_read(Path(fspath(source))))
+
+
+def _looks_like_file(text: str) -> bool:
+    return not text.startswith(_DIGEST_PREFIX) and ("/" in text or text.endswith(_FILE_SUFFIXES))
+
+
+def _named(text: str) -> ModuleRef:
+    if text.startswith(_DIGEST_PREFIX):
+        digest = text.removeprefix(_DIGEST_PREFIX).lower()
+        if not is_digest(digest):
+            raise UsageError(f"{text!r} is no digest: sha256: is followed by 64 hexadecimal digits")
+        return DigestModule(digest)
+    name, at, version = text.partition("@")
+    if not is_id(name) or (at and not is_version(version)):
+        raise UsageError(f"{text!r} is no module: give a file (./{text}), sha256:<digest>, or name[@version]")
+    return NamedModule(name, version or None)
+
+
+def _read(path: Path) -> bytes:
+    if path.suffix in _FILE_SUFFIXES[1:]:
+        from waspi.engine import wasm_from  # noqa: PLC0415 - only text needs the native module on the operator's side
+
+        return wasm_from(path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise OperatorError(f"cannot read the module {path}: {error.strerror}") from error
