@@ -66,12 +66,14 @@ def read_manifests() -> list[Guest]:
 
 
 def select(guests: list[Guest], wanted: list[str]) -> list[Guest]:
-    """The guests that ``--only`` names; a folder's name (``hostile``) or a prefix (``append``) takes all of its guests."""
+    """The guests that ``--only`` names; ``hostile`` or ``append`` takes all of that family."""
     if not wanted:
         return guests
     chosen = []
     for name in wanted:
-        found = [g for g in guests if g.name == name] or [g for g in guests if g.name.startswith((f"{name}-", f"{name}/"))]
+        found = [g for g in guests if g.name == name] or [
+            g for g in guests if g.name.startswith((f"{name}-", f"{name}/"))
+        ]
         if not found:
             raise BuildError(f"no guest is called {name!r}: `build.py --list` shows their names")
         chosen += [guest for guest in found if guest not in chosen]
@@ -136,7 +138,7 @@ class Builder:
     def say(self, text: str) -> None:
         """Show progress."""
         if not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+            sys.stderr.write(f"{text}\n")
 
     def build(self, guest: Guest) -> bool:
         """Build when needed; ``True`` when something was made. Raises ``BuildError``."""
@@ -183,15 +185,26 @@ def build(guests: list[Guest], out: Path, *, quiet: bool) -> list[str]:
                     failed.append(f"{guest.name}: {error}")
         finally:
             builder.close()
-    builder.say(f"{len(guests)} guests in {out}: {made} built, {len(guests) - made - len(failed)} up to date, {len(failed)} failed")
+    kept = len(guests) - made - len(failed)
+    builder.say(f"{len(guests)} guests in {out}: {made} built, {kept} up to date, {len(failed)} failed")
     return failed
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry of the script; returns the exit status: 0, 1 when a guest was not built, 2 for wrong use."""
-    parser = argparse.ArgumentParser(description="Build the WebAssembly guests from source.", epilog="Exit: 0, or 1 when a guest could not be built.")
-    parser.add_argument("--only", metavar="NAME", action="append", default=[], help="build this guest, or all of a family: append, hostile (may be repeated)")
-    parser.add_argument("--out", metavar="DIR", type=Path, default=DEFAULT_OUT, help="where the modules go (default: build/guests)")
+    parser = argparse.ArgumentParser(
+        description="Build the WebAssembly guests from source.", epilog="Exit: 0, or 1 when a guest could not be built."
+    )
+    parser.add_argument(
+        "--only",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="build this guest, or all of a family: append, hostile (may be repeated)",
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, default=DEFAULT_OUT, help="where the modules go (default: build/guests)"
+    )
     parser.add_argument("--list", action="store_true", help="show the guests and the toolchain that each needs")
     parser.add_argument("--quiet", action="store_true", help="say only what went wrong")
     chosen = parser.parse_args(arguments)
@@ -201,11 +214,11 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(str(error))
     if chosen.list:
         for guest in guests:
-            print(f"{guest.name:40} {guest.toolchain:16} {os.path.relpath(guest.source)}")
+            sys.stdout.write(f"{guest.name:40} {guest.toolchain:16} {os.path.relpath(guest.source)}\n")
         return 0
     failed = build(guests, chosen.out.resolve(), quiet=chosen.quiet)
     for line in failed:
-        print(f"not built: {line}", file=sys.stderr)
+        sys.stderr.write(f"not built: {line}\n")
     return 1 if failed else 0
 
 

@@ -23,6 +23,10 @@ STACK_BYTES = 65_536
 """Shadow stack of the C and Zig guests; the compilers' own default of 1 MiB is a lot of a small board's memory."""
 
 
+RUST_NAMES = {"wasm32-wasip1": ("wasm32-wasip1", "wasm32-wasi")}
+"""Rust 1.78 renamed wasm32-wasi to wasm32-wasip1; Debian 12 has 1.63, Debian 13 has 1.85."""
+
+
 class BuildError(Exception):
     """A tool is missing or a compiler refused; the message says which package to install or what it said."""
 
@@ -32,8 +36,10 @@ class Toolchain(Protocol):
 
     def identity(self, options: dict[str, Any]) -> str:
         """Text that changes when the compiler does."""
+
     def inputs(self, source: Path) -> list[Path]:
         """Files whose change makes a rebuild necessary."""
+
     def compile(self, source: Path, out: Path, options: dict[str, Any]) -> None:
         """Write the module to ``out``; raises ``BuildError``."""
 
@@ -41,7 +47,7 @@ class Toolchain(Protocol):
 def run(command: Sequence[str | Path], **environment: str) -> str:
     """Run a tool; returns its stdout, raises ``BuildError`` with what it said."""
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - the commands are this file's own
             [str(part) for part in command],
             capture_output=True,
             text=True,
@@ -74,9 +80,6 @@ def need(program: str, package: str) -> Path:
 class Rust:
     """rustc, whichever on this machine has the WebAssembly targets; rustup's often lacks them where Debian's has."""
 
-    # Rust 1.78 renamed wasm32-wasi to wasm32-wasip1; Debian 12 has 1.63, Debian 13 has 1.85.
-    NAMES = {"wasm32-wasip1": ("wasm32-wasip1", "wasm32-wasi")}
-
     def __init__(self, say: Callable[[str], None]) -> None:
         del say
         candidates = [os.environ.get("RUSTC"), shutil.which("rustc"), "/usr/bin/rustc"]
@@ -87,7 +90,7 @@ class Rust:
 
     def _find(self, target: str) -> tuple[Path, str, Path]:
         for rustc, sysroot in self.sysroots.items():
-            for name in self.NAMES.get(target, (target,)):
+            for name in RUST_NAMES.get(target, (target,)):
                 library = sysroot / "lib" / "rustlib" / name / "lib"
                 if any(library.glob("libcore-*.rlib")):
                     return rustc, name, library
@@ -109,7 +112,18 @@ class Rust:
     def compile(self, source: Path, out: Path, options: dict[str, Any]) -> None:
         """Optimise for size; no name of this machine's folders in the module."""
         rustc, name, _ = self._find(options["target"])
-        flags = ["-C", "opt-level=s", "-C", "lto=fat", "-C", "panic=abort", "-C", "codegen-units=1", "-C", "strip=symbols"]
+        flags = [
+            "-C",
+            "opt-level=s",
+            "-C",
+            "lto=fat",
+            "-C",
+            "panic=abort",
+            "-C",
+            "codegen-units=1",
+            "-C",
+            "strip=symbols",
+        ]
         remap = f"--remap-path-prefix={source.parent}={source.stem}"
         run([rustc, "--edition=2021", "--crate-type=cdylib", f"--target={name}", *flags, remap, "-o", out, source])
 
@@ -137,7 +151,19 @@ class Clang:
         unit = out.with_suffix(".o")
         warn = ["-std=c17", "-Wall", "-Wextra", "-Werror"]
         run([self.clang, "--target=wasm32", "-O2", "-ffreestanding", "-nostdlib", *warn, "-c", "-o", unit, source])
-        run([self.linker, "--no-entry", "--strip-all", "-z", f"stack-size={STACK_BYTES}", "--stack-first", "-o", out, unit])
+        run(
+            [
+                self.linker,
+                "--no-entry",
+                "--strip-all",
+                "-z",
+                f"stack-size={STACK_BYTES}",
+                "--stack-first",
+                "-o",
+                out,
+                unit,
+            ]
+        )
 
 
 class Zig:
@@ -167,7 +193,9 @@ class Zig:
         if zig.exists():
             return zig
         if importlib.util.find_spec("pip") is None:
-            raise BuildError(f"zig is missing and this Python has no pip: apt-get install python3-pip, or pip install ziglang=={ZIG_VERSION}")
+            raise BuildError(
+                f"zig {ZIG_VERSION} is missing, and pip too, which could fetch it: apt-get install python3-pip"
+            )
         say(f"fetching ziglang {ZIG_VERSION} from PyPI into {home} (once, about 100 MB)")
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as scratch:

@@ -11,7 +11,7 @@ GET, SET, CONST, ADD, END = b"\x20", b"\x21", b"\x41", b"\x6a", b"\x0b"
 def leb(value: int) -> bytes:
     """Unsigned LEB128 (5.2.2)."""
     out = bytearray()
-    while value > 0x7F:
+    while value >> 7:
         out.append(value & 0x7F | 0x80)
         value >>= 7
     out.append(value)
@@ -49,7 +49,7 @@ def module(sections: dict[int, bytes]) -> bytes:
     return MAGIC + b"".join(section(number, sections[number]) for number in sorted(sections))
 
 
-def guest(  # noqa: PLR0913 - each one is a place where a bomb can be put
+def guest(
     *,
     bodies: list[bytes] | None = None,
     types: list[bytes] | None = None,

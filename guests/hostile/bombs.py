@@ -1,4 +1,4 @@
-"""Modules that explode at compile time, or that are too long to write by hand; each function is one case (FAULTS 27, 32).
+"""Modules that explode at compile time, or that are too long for hands; each function is one case (FAULTS 27, 32).
 
 The first ones are beyond a bound (``_wasmer.Bounds``) and must be refused before the compiler sees them. The last ones
 keep within every bound and aim at the compiler's algorithms: compile, or refuse, in bounded time and memory.
@@ -6,7 +6,25 @@ keep within every bound and aim at the compiler's algorithms: compile, or refuse
 
 from __future__ import annotations
 
-from binary import ADD, CONST, DATA, ELEMENT, END, GET, GLOBAL, I32, I64, SET, TABLE, code, function_type, guest, leb, name, vector
+from binary import (
+    ADD,
+    CONST,
+    DATA,
+    ELEMENT,
+    END,
+    GET,
+    GLOBAL,
+    I32,
+    I64,
+    SET,
+    TABLE,
+    code,
+    function_type,
+    guest,
+    leb,
+    name,
+    vector,
+)
 
 BODY = 262_000
 """Bytes of instructions that just pass the bound on a function's body."""
@@ -44,7 +62,9 @@ def many_data_segments() -> bytes:
 
 def many_elements() -> bytes:
     """90,000 element segments that write to the same place."""
-    return guest(more={TABLE: vector([b"\x70\0\x01"]), ELEMENT: vector([b"\0" + CONST + b"\0" + END + b"\x01\0"] * 90_000)})
+    return guest(
+        more={TABLE: vector([b"\x70\0\x01"]), ELEMENT: vector([b"\0" + CONST + b"\0" + END + b"\x01\0"] * 90_000)}
+    )
 
 
 def many_params() -> bytes:

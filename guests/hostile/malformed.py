@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from binary import CODE, EXPORT, FUNCTION, GET, MAGIC, TYPE, code, function_type, guest, leb, module, name, section, vector
+from binary import (
+    CODE,
+    EXPORT,
+    FUNCTION,
+    GET,
+    MAGIC,
+    TYPE,
+    code,
+    function_type,
+    guest,
+    leb,
+    module,
+    name,
+    section,
+    vector,
+)
 
 WHOLE = guest()
 
@@ -105,5 +120,3 @@ def function_name_control_characters() -> bytes:
     bad = "\x1b[2J\x1b[31mall is well\n\r\0"
     names = section(0, name("name") + section(1, vector([leb(2) + name(bad)])))
     return guest(bodies=[code(b"\0")], append=b"\x10\x02" + GET + b"\x01") + names
-
-
