@@ -19,7 +19,6 @@ from waspi.device.settings import (
     QueueConfig,
     StatusReports,
     Sync,
-    TrustedKeyConfig,
     check_name,
     default_id,
     default_state_dir,
@@ -27,12 +26,13 @@ from waspi.device.settings import (
 from waspi.device.table import Table
 from waspi.errors import ConfigError
 from waspi.model.limits import DEFAULT_LIMITS, Limits
-from waspi.model.policy import InlinePolicy, JobsPolicy
 from waspi.mqtt.address import BrokerAddress
 from waspi.mqtt.settings import Tls
+from waspi.protocol.policy import InlinePolicy, JobsPolicy
+from waspi.protocol.response_topic import DEFAULT_PREFIXES
+from waspi.protocol.trust import Role, TrustedKey
 
 _DAY = 24 * 3600
-_KEY_BYTES = 32
 
 
 def load(path: Path) -> Config:
@@ -134,7 +134,7 @@ def _policy(table: Table) -> PolicyConfig:
         jobs=table.choice("jobs", JobsPolicy, JobsPolicy.ANY),
         inline_modules=table.choice("inline_modules", InlinePolicy, InlinePolicy.ALLOW),
         open_modules=table.texts("open_modules"),
-        reply_prefixes=table.texts("reply_prefixes", ("reply/",)),
+        reply_prefixes=table.texts("reply_prefixes", DEFAULT_PREFIXES),
         require=require,
         keys=tuple(_key(each) for each in table.tables("keys")),
     )
@@ -142,20 +142,23 @@ def _policy(table: Table) -> PolicyConfig:
     return policy
 
 
-def _key(table: Table) -> TrustedKeyConfig:
-    text = table.needed_text("public_key")
+def _key(table: Table) -> TrustedKey:
     try:
-        public = base64.b64decode(text, validate=True)
+        public = base64.b64decode(table.needed_text("public_key"), validate=True)
     except (binascii.Error, ValueError) as error:
         raise table.fail("public_key", "expected 32 bytes in base64, as `waspi keys show` prints them") from error
-    if len(public) != _KEY_BYTES:
-        raise table.fail("public_key", "expected 32 bytes in base64, as `waspi keys show` prints them")
-    key = TrustedKeyConfig(
-        id=table.needed_text("id"),
+    groups = table.texts("groups")
+    modules = table.texts("modules")
+    try:
+        roles = frozenset(Role(role) for role in table.texts("roles", tuple(Role)))
+    except ValueError as error:
+        raise table.fail("roles", f"expected some of {', '.join(Role)}") from error
+    key = TrustedKey(
+        kid=check_name(table.name("id"), table.needed_text("id")),
         public_key=public,
-        groups=tuple(check_name(table.name("groups"), group) for group in table.texts("groups")),
-        modules=tuple(check_name(table.name("modules"), name) for name in table.texts("modules")),
-        inline=table.flag("inline", default=False),
+        roles=roles,
+        groups=frozenset(check_name(table.name("groups"), group) for group in groups) if groups else None,
+        modules=frozenset(modules) if modules else None,
     )
     table.end()
     return key

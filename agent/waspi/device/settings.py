@@ -11,10 +11,12 @@ from pathlib import Path
 
 from waspi.errors import ConfigError, TopicError
 from waspi.model.limits import DEFAULT_LIMITS, Limits
-from waspi.model.policy import InlinePolicy, JobsPolicy
 from waspi.mqtt.address import BrokerAddress
 from waspi.mqtt.settings import Tls
 from waspi.protocol.ids import check_id
+from waspi.protocol.policy import InlinePolicy, JobsPolicy
+from waspi.protocol.response_topic import DEFAULT_PREFIXES
+from waspi.protocol.trust import TrustedKey
 
 MIB = 1024 * 1024
 PARTS_OF_LOCKDOWN = ("seccomp", "landlock", "no_new_privs", "rlimits")
@@ -55,21 +57,6 @@ class BrokerConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class TrustedKeyConfig:
-    """``[[policy.keys]]``: a key whose signatures count, and for what."""
-
-    id: str
-    public_key: bytes
-    """32 bytes, Ed25519."""
-    groups: tuple[str, ...] = ()
-    """Groups that it may address; empty: this device and all of its groups."""
-    modules: tuple[str, ...] = ()
-    """Modules by name that it may run; empty: all."""
-    inline: bool = False
-    """Whether it may bring modules inline."""
-
-
-@dataclass(frozen=True, slots=True)
 class PolicyConfig:
     """``[policy]``: what publishers may do."""
 
@@ -77,10 +64,10 @@ class PolicyConfig:
     inline_modules: InlinePolicy = InlinePolicy.ALLOW
     open_modules: tuple[str, ...] = ()
     """Modules that the plain topic may run although ``jobs = "signed"``."""
-    reply_prefixes: tuple[str, ...] = ("reply/",)
+    reply_prefixes: tuple[str, ...] = DEFAULT_PREFIXES
     require: tuple[str, ...] = ()
     """Parts of the sandbox without which the agent does not start."""
-    keys: tuple[TrustedKeyConfig, ...] = ()
+    keys: tuple[TrustedKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +138,6 @@ def default_state_dir() -> Path:
 def check_name(what: str, name: str) -> str:
     """``name`` if it fits the id grammar, else ``ConfigError``."""
     try:
-        return check_id(name)
+        return check_id(name, what)
     except TopicError as error:
-        raise ConfigError(f"{what}: {error.message}") from error
+        raise ConfigError(error.message) from error

@@ -86,7 +86,7 @@ class Table:
         if value is None:
             return default
         try:
-            return kind(value)
+            return kind(str(value))
         except ValueError as error:
             known = ", ".join(f'"{member}"' for member in kind)
             raise self.fail(key, f"expected one of {known}, not {value!r}") from error

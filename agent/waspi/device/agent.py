@@ -1,0 +1,296 @@
+"""The agent: one loop over MQTT, journal and workers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import selectors
+import signal
+import socket
+from collections.abc import Mapping
+from types import FrameType
+
+from waspi.device.announcer import Announcer
+from waspi.device.catalog import Catalog
+from waspi.device.clock import Clock
+from waspi.device.intake import Intake
+from waspi.device.job_queue import JobQueue
+from waspi.device.ledger import Ledger
+from waspi.device.notify import Notifier
+from waspi.device.outbox import Outbox
+from waspi.device.settings import Config
+from waspi.errors import BrokerError, StorageError
+from waspi.mqtt.link import Link
+from waspi.mqtt.message import Incoming, ServerLimits
+from waspi.mqtt.settings import LinkSettings
+from waspi.protocol.policy import InputLimits, Policy
+from waspi.protocol.response_topic import ResponseTopics
+from waspi.protocol.topics import Topics
+from waspi.sandbox.cache import ModuleCache
+from waspi.sandbox.pool import Pool
+from waspi.sandbox.settings import PoolSettings, cores
+from waspi.storage.journal import Journal
+from waspi.storage.operations import ForgetDeliveries, Prune
+from waspi.storage.quotas import Quotas
+from waspi.storage.writer import Writer
+
+_log = logging.getLogger(__name__)
+
+_STOP_GRACE_S = 5.0
+"""Seconds that running jobs get to end before the agent leaves."""
+_STUCK_S = 60.0
+"""Seconds without an answer of the disk after which the watchdog is no longer fed."""
+_REPORT_S = 60.0
+_PRUNE_S = 600.0
+
+
+class Agent:
+    """Everything that runs on a device. :meth:`run` returns when a signal asks it to."""
+
+    def __init__(self, config: Config, environment: Mapping[str, str], clock: Clock | None = None) -> None:
+        self._config = config
+        self._clock = clock or Clock()
+        self._selector = selectors.DefaultSelector()
+        self._notifier = Notifier(environment, self._clock.monotonic)
+        self._stopping = False
+        self._leave_at = 0.0
+        self._first_session = True
+        self._next_report = 0.0
+        self._next_prune = 0.0
+        state = config.state_dir
+        try:
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"{state}: {error.strerror}; choose another device.state_dir or mend its rights"
+            ) from error
+
+        topics = Topics(config.fleet)
+        self._policy = _policy(config, topics)
+        self._journal = Journal.open(state / "journal.db", quotas=_quotas(config))
+        self._cache = ModuleCache(state / "modules", config.cache_bytes)
+        self._catalog = Catalog(self._cache)
+        for module in config.modules:
+            self._catalog.add_local(module)
+        boot = f"{self._journal.boot}-{os.urandom(4).hex()}"
+        workers = config.queue.workers or cores()
+        self._announcer = Announcer(
+            config,
+            self._policy,
+            self._catalog,
+            self._journal,
+            self._clock,
+            boot,
+            posture=lambda: self._pool.posture,
+            engine=lambda: self._pool.engine,
+            arch=f"{platform.machine()}-{platform.system().lower()}",
+        )
+        self._ledger = Ledger(self._clock.monotonic, self._announcer.degraded)
+        self._writer = Writer(self._journal, self._ledger.wake)
+        self._ledger.attach(self._writer)
+        self._selector.register(self._ledger.descriptor, selectors.EVENT_READ, self._ledger.settle)
+        self._link = Link(self._link_settings(), self._selector, self, self._clock.monotonic)
+        self._outbox = Outbox(config.id, self._link, self._journal.reader, self._ledger, self._clock.monotonic)
+        self._announcer.attach(self._outbox)
+        self._jobs = JobQueue(
+            config.id,
+            self._journal,
+            self._ledger,
+            self._cache,
+            workers,
+            self._clock,
+            on_rows=self._outbox.add,
+            on_change=self._announcer.on_change,
+            on_end=self._announcer.on_end,
+        )
+        self._pool = Pool(
+            self._selector,
+            self._cache,
+            PoolSettings(size=workers, idle_s=config.queue.idle_s, require=frozenset(config.policy.require)),
+            self._jobs.on_done,
+            clock=self._clock.monotonic,
+        )
+        self._jobs.attach(self._pool)
+        self._intake = Intake(
+            self._policy,
+            config.limits,
+            self._catalog,
+            self._journal,
+            self._jobs,
+            self._outbox,
+            self._clock,
+            acknowledge=self._link.acknowledge,
+        )
+        self._intake.on_query = self._announcer.on_query
+
+    def run(self) -> None:
+        """Work until SIGTERM or SIGINT. Raises ``LockdownError`` when the sandbox is not what the policy requires."""
+        wake_read, wake_write = socket.socketpair()
+        wake_read.setblocking(False)
+        wake_write.setblocking(False)
+        self._selector.register(wake_read, selectors.EVENT_READ, lambda: wake_read.recv(64))
+        before = signal.set_wakeup_fd(wake_write.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        try:
+            if self._config.policy.require:
+                self._pool.probe()
+            else:
+                self._pool.start_one()  # its greeting tells the posture; it leaves when idle
+            self._link.start()
+            self._jobs.recover()
+            self._notifier.ready()
+            _log.info("agent %s of fleet %s is up; boot %d", self._config.id, self._config.fleet, self._journal.boot)
+            while not self._finished():
+                self._step()
+        finally:
+            signal.set_wakeup_fd(before)
+            self._close()
+            wake_read.close()
+            wake_write.close()
+
+    # --- the loop ---------------------------------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        now = self._clock.monotonic()
+        for key, _ in self._selector.select(self._timeout(now)):
+            key.data()
+        now = self._clock.monotonic()
+        self._link.tick(now)
+        self._pool.tick(now)
+        self._ledger.tick(now)
+        self._announcer.tick(now)
+        self._intake.look_again()
+        if now >= self._next_report:
+            self._next_report = now + _REPORT_S
+            if self._link.online:
+                self._announcer.report()
+        if now >= self._next_prune:
+            self._next_prune = now + _PRUNE_S
+            self._ledger.enter([Prune(self._clock.now())])
+        self._outbox.pump()
+        self._link.flush()
+        if self._ledger.stuck_for(now) < _STUCK_S:
+            self._notifier.feed(now)
+
+    def _timeout(self, now: float) -> float:
+        deadlines = [
+            self._link.next_deadline(),
+            self._pool.next_deadline(now),
+            self._ledger.next_deadline(),
+            self._announcer.next_deadline(),
+            self._outbox.next_deadline(),
+            self._notifier.next_deadline(),
+            self._next_report,
+            self._next_prune,
+        ]
+        if self._stopping:
+            deadlines.append(self._leave_at)
+        return max(0.0, min(each for each in deadlines if each is not None) - now)
+
+    def _finished(self) -> bool:
+        if not self._stopping:
+            return False
+        now = self._clock.monotonic()
+        if not self._jobs.running and self._ledger.idle and (self._outbox.empty or not self._link.online):
+            return True
+        return now >= self._leave_at
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if not self._stopping:
+            _log.info("%s: running jobs have %.0f s to end", signal.Signals(number).name, _STOP_GRACE_S)
+            self._notifier.stopping()
+            self._stopping = True
+            self._jobs.draining = True
+            self._leave_at = self._clock.monotonic() + _STOP_GRACE_S
+
+    def _close(self) -> None:
+        if self._link.online:
+            if self._link.room > 0:
+                self._link.publish(self._announcer.offline())
+            self._link.flush()
+        self._link.close()
+        self._pool.close()
+        self._ledger.close()
+        self._journal.close()
+        self._notifier.close()
+        self._selector.close()
+
+    # --- what the link tells ----------------------------------------------------------------------------------------
+
+    def on_online(self, session_present: bool, limits: ServerLimits) -> None:  # noqa: ARG002 - the port hands them over; the link keeps to them
+        """Connected: subscribe where the session is new, say who is here, send what waits."""
+        _log.info("online at %s%s", self._config.broker.address, "" if session_present else " with a new session")
+        self._notifier.status("online")
+        if not session_present:
+            self._ledger.enter([ForgetDeliveries()])
+        if not session_present or self._first_session:
+            self._link.subscribe(list(self._policy.topics.device_filters(self._config.id, self._config.groups)))
+            self._first_session = False
+        self._intake.on_online()
+        self._outbox.on_online()
+        self._announcer.on_online()
+
+    def on_offline(self, reason: BrokerError, retry_in_s: float) -> None:
+        """Not connected: jobs go on, results wait."""
+        _log.warning("offline: %s; next try in %.1f s", reason.message, retry_in_s)
+        self._notifier.status(f"offline: {reason.message}")
+
+    def on_message(self, message: Incoming) -> None:
+        """A message came."""
+        self._intake.on_message(message)
+
+    def on_published(self, token: int, refused: BrokerError | None) -> None:
+        """The broker answered for a publish."""
+        self._outbox.on_published(token, refused)
+
+    def on_subscribed(self, refused: BrokerError | None) -> None:
+        """The broker answered for the subscription."""
+        if refused is not None:
+            _log.error("%s", refused.message)
+            self._link.drop(refused)
+
+    def _link_settings(self) -> LinkSettings:
+        broker = self._config.broker
+        return LinkSettings(
+            address=broker.address,
+            client_id=f"waspi-{self._config.fleet}-{self._config.id}",
+            tls=broker.tls,
+            username=broker.username,
+            password=broker.password,
+            keepalive_s=broker.keepalive_s,
+            session_expiry_s=broker.session_expiry_s,
+            receive_maximum=broker.receive_maximum,
+            max_packet_bytes=broker.max_packet_bytes,
+            window=broker.window,
+            will=self._announcer.will(broker.will_delay_s),
+        )
+
+
+def _policy(config: Config, topics: Topics) -> Policy:
+    return Policy(
+        topics=topics,
+        device=config.id,
+        replies=ResponseTopics(topics, config.id, config.policy.reply_prefixes),
+        groups=frozenset(config.groups),
+        jobs=config.policy.jobs,
+        inline=config.policy.inline_modules,
+        open_modules=frozenset(config.policy.open_modules),
+        keys={key.kid: key for key in config.policy.keys},
+        limits=InputLimits(
+            message_bytes=config.broker.max_packet_bytes,
+            input_bytes=config.queue.input_bytes,
+            module_bytes=config.broker.max_packet_bytes,
+        ),
+    )
+
+
+def _quotas(config: Config) -> Quotas:
+    return Quotas(
+        inbox_jobs=config.queue.max_jobs,
+        inbox_bytes=config.queue.max_bytes,
+        outbox_bytes=config.journal.outbox_bytes,
+        jobs=config.journal.max_jobs,
+        retention_s=config.journal.retention_s,
+    )

@@ -1,0 +1,97 @@
+"""The modules that this device knows by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from waspi.abi_description import abi_from
+from waspi.device.settings import LocalModule
+from waspi.errors import ConfigError, UnknownModuleError
+from waspi.model.abi import DEFAULT_ABI, Abi
+from waspi.model.limits import Limits
+from waspi.model.module import DigestModule, InlineModule, ModuleRef
+from waspi.protocol.reported import ReportedModule
+from waspi.sandbox.cache import ModuleCache
+
+ACTIVE = "ACTIVE"
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A module that may be run by its name."""
+
+    name: str
+    version: str
+    digest: str
+    abi: Abi = DEFAULT_ABI
+    limits: Limits = field(default_factory=Limits)
+    state: str = ACTIVE
+    reason: str = ""
+
+    @property
+    def label(self) -> str:
+        """What a result says of the module that ran."""
+        return f"{self.name}@{self.version}" + ("" if self.state == ACTIVE else f" ({self.state.lower()})")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A job's module: where its bytes are and how to run them."""
+
+    digest: str
+    label: str
+    abi: Abi = DEFAULT_ABI
+    limits: Limits = field(default_factory=Limits)
+
+
+class Catalog:
+    """Names to modules; bytes live in the cache, where named ones are never evicted."""
+
+    def __init__(self, cache: ModuleCache) -> None:
+        self._cache = cache
+        self._deployed: dict[str, Deployed] = {}
+
+    def add_local(self, module: LocalModule) -> None:
+        """Take in a module that the configuration names. Raises ``ConfigError`` or ``StorageError``."""
+        try:
+            wasm = module.path.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"modules.{module.name}.path: cannot read {module.path}: {error.strerror}") from error
+        self.deploy(Deployed(module.name, module.version, self._cache.put(wasm), abi_from(module.abi), module.limits))
+
+    def deploy(self, module: Deployed) -> None:
+        """Make ``module`` what its name stands for; its bytes are in the cache."""
+        self._cache.pin(module.digest)
+        before = self._deployed.get(module.name)
+        self._deployed[module.name] = module
+        if before is not None:
+            self._cache.unpin(before.digest)
+
+    def resolve(self, module: ModuleRef) -> Resolved:
+        """Where the module of a job is; an inline one is stored first.
+
+        Raises ``UnknownModuleError``, or ``StorageError`` when an inline one cannot be stored.
+        """
+        if isinstance(module, InlineModule):
+            digest = self._cache.put(module.wasm)
+            return Resolved(digest, f"sha256:{digest}")
+        if isinstance(module, DigestModule):
+            if not self._cache.has(module.sha256):
+                raise UnknownModuleError(f"no module sha256:{module.sha256} is on this device; send it inline once")
+            return Resolved(module.sha256, f"sha256:{module.sha256}")
+        found = self._deployed.get(module.name)
+        if found is None:
+            known = ", ".join(sorted(self._deployed)) or "none"
+            raise UnknownModuleError(f"no module is deployed here as {module.name!r}; deployed: {known}")
+        if module.version is not None and module.version != found.version:
+            raise UnknownModuleError(
+                f"module {module.name!r} is deployed here in version {found.version}, not {module.version}"
+            )
+        return Resolved(found.digest, found.label, found.abi, found.limits)
+
+    def reported(self) -> tuple[ReportedModule, ...]:
+        """What reported state says of the named modules."""
+        return tuple(
+            ReportedModule(each.name, each.version, each.digest, each.state, each.reason)
+            for each in sorted(self._deployed.values(), key=lambda each: each.name)
+        )

@@ -1,0 +1,248 @@
+"""What comes in: admitted, refused, recognised as a duplicate - and acknowledged only when that is safe."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+
+from waspi.device.catalog import Catalog
+from waspi.device.clock import Clock
+from waspi.device.job_queue import JobQueue, answer_to
+from waspi.device.outbox import Outbox
+from waspi.errors import DuplicateJobError, ExpiredError, QueueFullError, StorageError, TopicError, WaspiError
+from waspi.model.limits import Limits
+from waspi.model.module import DigestModule
+from waspi.model.result import JobError, Result
+from waspi.model.state import JobState
+from waspi.mqtt.message import Incoming, Outgoing
+from waspi.protocol.admission import Admitted, Refused, admit
+from waspi.protocol.cancel import decode_cancel
+from waspi.protocol.job_envelope import encode_job
+from waspi.protocol.policy import Policy
+from waspi.protocol.result_envelope import decode_result, encode_result
+from waspi.protocol.topics import Route, RouteKind
+from waspi.storage.journal import Journal
+from waspi.storage.quotas import Admission
+from waspi.storage.rows import JobRow
+
+_JOBS = frozenset({RouteKind.DEVICE_JOB, RouteKind.GROUP_JOB, RouteKind.RUN})
+
+_log = logging.getLogger(__name__)
+
+
+class Intake:
+    """Decides on every incoming job and cancel; the decision itself is made in :mod:`waspi.protocol.admission`."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        limits: Limits,
+        catalog: Catalog,
+        journal: Journal,
+        jobs: JobQueue,
+        outbox: Outbox,
+        clock: Clock,
+        acknowledge: Callable[[Incoming], object],
+    ) -> None:
+        self._policy = policy
+        self._limits = limits
+        self._catalog = catalog
+        self._journal = journal
+        self._jobs = jobs
+        self._outbox = outbox
+        self._clock = clock
+        self._acknowledge = acknowledge
+        self._held: deque[tuple[Route, Incoming]] = deque()
+        self.on_query: Callable[[Incoming], None] | None = None
+        """Takes ``sync-query`` messages."""
+
+    def on_message(self, message: Incoming) -> None:
+        """Take a message."""
+        try:
+            route = self._policy.topics.parse(message.topic)
+        except TopicError as error:
+            _log.warning("a message is dropped: %s", error.message)
+            self._acknowledge(message)
+            return
+        if route.kind in _JOBS:
+            if self._held:
+                self._held.append((route, message))
+            else:
+                self._job(route, message)
+        elif route.kind is RouteKind.CANCEL and route.device == self._policy.device:
+            self._cancel(route.item, message)
+        else:
+            if route.kind is RouteKind.SYNC_QUERY and self.on_query is not None:
+                self.on_query(message)
+            self._acknowledge(message)
+
+    def on_online(self) -> None:
+        """A new connection: what was held on the old one comes again."""
+        self._held.clear()
+
+    def look_again(self) -> None:
+        """Look at held jobs again: there may be room now."""
+        for _ in range(len(self._held)):
+            route, message = self._held.popleft()
+            before = len(self._held)
+            self._job(route, message)
+            if len(self._held) > before:  # held again: it went to the end; put it back where it was
+                self._held.rotate(1)
+                return
+
+    # --- jobs -------------------------------------------------------------------------------------------------------
+
+    def _job(self, route: Route, message: Incoming) -> None:
+        plain_id = self._plain_id(message) if route.kind is RouteKind.RUN else ""
+        decision = admit(
+            self._policy, route, message, now=self._clock.now(), time_floor=self._clock.floor, plain_id=plain_id
+        )
+        if isinstance(decision, Refused):
+            # A redelivery of a job that was taken while it was fresh is no expired job.
+            if not (isinstance(decision.error, ExpiredError) and self._is_known(decision, message)):
+                self._refuse(decision, message)
+            return
+        known = self._known(decision.job.id)
+        if known is not None:
+            self._again(known, decision, message)
+            return
+        try:
+            self._new(route, decision, message)
+        except StorageError as error:
+            _log.error("%s", error.message)
+            self._held.append((route, message))
+        except WaspiError as error:
+            self._refuse(_refused(decision, error), message)
+
+    def _new(self, route: Route, decision: Admitted, message: Incoming) -> None:
+        found = self._catalog.resolve(decision.job.module)
+        job = replace(
+            decision.job,
+            module=DigestModule(found.digest),
+            abi=decision.job.abi or found.abi,
+            limits=decision.job.limits.capped_by(found.limits).capped_by(self._limits),
+        )
+        body = encode_job(job)
+        room = self._journal.admission(len(body))
+        if room is Admission.HOLD:
+            self._held.append((route, message))
+            return
+        if room is Admission.REFUSE:
+            raise QueueFullError("this device's queue is full; send again later")
+        named = "" if found.label.startswith("sha256:") else f"{found.label}#"
+        row = JobRow(
+            id=job.id,
+            body_hash=decision.body_hash,
+            state=JobState.QUEUED,
+            received_at=self._clock.now(),
+            topic=message.topic,
+            module=f"{named}sha256:{found.digest}",
+            body=body,
+            idempotent=job.idempotent,
+            priority=job.priority,
+            expires_at=decision.expires_at,
+            reply_to=decision.reply_to,
+            correlation=decision.correlation,
+            plain=decision.plain,
+            delivery=message.packet_id if decision.plain else None,
+        )
+        self._jobs.take(row, job, lambda: self._acknowledge(message))
+
+    def _plain_id(self, message: Incoming) -> str:
+        """A plain request has no id: a redelivery is known by DUP, packet identifier and payload (MQTT 5.0, 4.4)."""
+        if message.dup:
+            earlier = self._journal.reader.by_delivery(message.packet_id, hashlib.sha256(message.payload).digest())
+            if earlier is not None:
+                return earlier.id
+        return f"run-{os.urandom(8).hex()}"
+
+    def _known(self, job_id: str) -> JobRow | None:
+        return self._jobs.receiving(job_id) or self._journal.reader.job(job_id)
+
+    def _is_known(self, decision: Refused, message: Incoming) -> bool:
+        known = self._known(decision.job_id) if decision.job_id else None
+        if known is None or known.body_hash != decision.body_hash:
+            return False
+        self._answer_again(known, decision.reply_to, decision.correlation, message)
+        return True
+
+    def _again(self, known: JobRow, decision: Admitted, message: Incoming) -> None:
+        if known.body_hash == decision.body_hash:
+            self._answer_again(known, decision.reply_to, decision.correlation, message)
+        else:
+            error = DuplicateJobError(f"job id {known.id} was used before with another body; take a new id")
+            self._refuse(_refused(decision, error), message)
+
+    def _answer_again(self, known: JobRow, reply_to: str, correlation: bytes | None, message: Incoming) -> None:
+        """The same job once more: the stored result answers it, and nothing runs."""
+        if self._jobs.receiving(known.id) is not None:
+            self._jobs.after_receipt(known.id, lambda: self._acknowledge(message))
+        elif known.result:
+            asked = replace(known, reply_to=reply_to, correlation=correlation)
+            self._say(asked, decode_result(known.result), known.result, message)
+        else:
+            self._acknowledge(message)  # its result is still to come, or was dropped for space long after delivery
+
+    def _refuse(self, refused: Refused, message: Incoming) -> None:
+        error = refused.error
+        _log.warning("job %s is refused: %s: %s", refused.answer_id, error.kind, error.message)
+        told = JobError(error.fault, error.kind, error.message)
+        result = Result(refused.answer_id, self._policy.device, refused.state, error=told, attempt=0)
+        row = JobRow(
+            id=refused.answer_id,
+            body_hash=refused.body_hash,
+            state=refused.state,
+            received_at=0,
+            topic=message.topic,
+            module="",
+            body=b"",
+            reply_to=refused.reply_to,
+            correlation=refused.correlation,
+            plain=refused.plain,
+        )
+        self._say(row, result, encode_result(result), message)
+
+    def _say(self, row: JobRow, result: Result, encoded: bytes, message: Incoming) -> None:
+        entry = answer_to(row, result, encoded)
+        if entry is None:
+            self._acknowledge(message)
+            return
+        answer = Outgoing(
+            topic=entry.topic,
+            payload=entry.payload,
+            correlation=entry.correlation,
+            content_type=entry.content_type,
+            user_properties=entry.user_properties,
+        )
+        self._outbox.say(answer, lambda: self._acknowledge(message))
+
+    # --- cancel -----------------------------------------------------------------------------------------------------
+
+    def _cancel(self, job_id: str, message: Incoming) -> None:
+        try:
+            reason = decode_cancel(message.payload)
+        except WaspiError as error:
+            _log.warning("a cancel of job %s is dropped: %s", job_id, error.message)
+            self._acknowledge(message)
+            return
+        if message.retain:
+            self._acknowledge(message)
+            return
+        _log.info("job %s is to be canceled%s", job_id, f": {reason}" if reason else "")
+        self._jobs.cancel(job_id, lambda: self._acknowledge(message))
+
+
+def _refused(decision: Admitted, error: WaspiError) -> Refused:
+    return Refused(
+        decision.job.id,
+        decision.job.id,
+        decision.body_hash,
+        error,
+        decision.reply_to,
+        decision.correlation,
+        decision.plain,
+    )

@@ -1,0 +1,318 @@
+"""Jobs between the journal and the workers: which starts next, and what becomes of it."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
+
+from waspi.device.clock import Clock
+from waspi.device.ledger import Ledger
+from waspi.errors import CanceledError, EnvelopeError, ExpiredError, InterruptedJobError, UnknownModuleError, WaspiError
+from waspi.model.job import Job
+from waspi.model.module import DigestModule
+from waspi.model.result import JobError, Result
+from waspi.model.state import JobState
+from waspi.protocol.job_envelope import decode_job
+from waspi.protocol.plain_answer import plain_answer
+from waspi.protocol.result_envelope import CONTENT_TYPE, encode_result
+from waspi.sandbox.cache import ModuleCache
+from waspi.sandbox.pool import Pool
+from waspi.sandbox.task import Done, Task
+from waspi.storage.journal import Journal
+from waspi.storage.operations import Finish, Operation, Receive, Requeue, Start
+from waspi.storage.rows import JobRow, OutboxEntry, OutboxRow
+
+_HELD = 256
+"""Queued jobs kept in memory with their bodies; the others wait on the disk."""
+_HELD_BYTES = 4 * 1024 * 1024
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Active:
+    """A job that has a worker, or will have one when its start is committed."""
+
+    row: JobRow
+    task: Task | None
+    batch: bool
+    queue_us: int = 0
+    canceled: bool = False
+
+
+class JobQueue:
+    """Starts jobs in order of priority and arrival, each at most once, and records how they end.
+
+    ``on_change(row, state)`` is told of a job's states but the last one, ``on_end(job id)`` of that; ``on_rows`` gets
+    what is to be published.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        journal: Journal,
+        ledger: Ledger,
+        cache: ModuleCache,
+        workers: int,
+        clock: Clock,
+        on_rows: Callable[[tuple[OutboxRow, ...]], None],
+        on_change: Callable[[JobRow, JobState], None],
+        on_end: Callable[[str], None],
+    ) -> None:
+        self._device = device
+        self._journal = journal
+        self._ledger = ledger
+        self._cache = cache
+        self._workers = workers
+        self._clock = clock
+        self._on_rows = on_rows
+        self._on_change = on_change
+        self._on_end = on_end
+        self._pool: Pool | None = None
+        self._receiving: dict[str, tuple[JobRow, list[Callable[[], object]]]] = {}
+        self._active: dict[str, _Active] = {}
+        self._ending: set[str] = set()
+        self._ready: list[tuple[int, int, JobRow]] = []
+        self._ready_bytes = 0
+        self._arrivals = count()
+        self._more_on_disk = True
+        self.draining = False
+        """Set when the agent is about to stop: nothing new starts."""
+
+    def attach(self, pool: Pool) -> None:
+        """Hand over the pool, which was made with :meth:`on_done`."""
+        self._pool = pool
+
+    @property
+    def running(self) -> int:
+        """Jobs that have a worker."""
+        return len(self._active)
+
+    def recover(self) -> None:
+        """At start: settle what was running when the device went down."""
+        for row in self._journal.reader.interrupted():
+            self._pin(row)
+            if row.idempotent:
+                self._ledger.enter([Requeue(row.id)], lambda _rows: self.pump())
+                _log.warning("job %s was interrupted and runs again", row.id)
+            else:
+                error = InterruptedJobError("the device went down while the job ran; it is not marked idempotent")
+                self._end(row, JobState.FAILED, error)
+                _log.warning("job %s was interrupted and is not run again", row.id)
+        for row in self._journal.reader.recent(1 << 30, states=(JobState.QUEUED,)):
+            self._pin(row)
+
+    # --- in ---------------------------------------------------------------------------------------------------------
+
+    def receiving(self, job_id: str) -> JobRow | None:
+        """The job of that id whose receipt is not committed yet."""
+        found = self._receiving.get(job_id)
+        return found[0] if found else None
+
+    def after_receipt(self, job_id: str, effect: Callable[[], object]) -> None:
+        """Call ``effect`` when the receipt of that job is committed."""
+        self._receiving[job_id][1].append(effect)
+
+    def take(self, row: JobRow, job: Job, effect: Callable[[], object]) -> None:
+        """Take in a new job; ``effect`` (its acknowledgement) is called when it is on the disk.
+
+        ``job`` is what ``row.body`` holds. With a free worker and nobody waiting, receipt and start share one commit.
+        """
+        direct = self._slots > 0 and not self._ready and not self._more_on_disk and self._may_start(row)
+        if direct:
+            row = replace(row, state=JobState.IN_PROGRESS, attempt=1)
+            self._active[row.id] = _Active(row, _task(row, job), job.batch)
+        self._receiving[row.id] = (row, [effect])
+        self._pin(row)
+
+        def received(_rows: tuple[OutboxRow, ...]) -> None:
+            for each in self._receiving.pop(row.id)[1]:
+                each()
+            if direct:
+                self._launch(row.id)
+            else:
+                self._on_change(row, JobState.QUEUED)
+                self._hold(row)
+                self.pump()
+
+        self._ledger.enter([Receive(row)], received)
+
+    def cancel(self, job_id: str, effect: Callable[[], object]) -> None:
+        """Stop a job, queued or running; ``effect`` is called when that is as good as done."""
+        if job_id in self._receiving and job_id not in self._active:
+            self.after_receipt(job_id, lambda: self.cancel(job_id, effect))
+            return
+        active = self._active.get(job_id)
+        if active is not None:
+            active.canceled = True
+            if self._pool is not None:
+                self._pool.cancel(job_id)
+            effect()
+            return
+        row = self._journal.reader.job(job_id)
+        if row is None or row.state is not JobState.QUEUED or job_id in self._ending:
+            effect()
+            return
+        self._drop_ready(job_id)
+        error = CanceledError("canceled while it waited")
+        self._end(row, JobState.CANCELED, error, then=effect)
+
+    # --- out --------------------------------------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """Start what there are workers for."""
+        while self._slots > 0 and self._journal.may_start and not self.draining:
+            if not self._ready and not self._load():
+                return
+            _, _, row = heapq.heappop(self._ready)
+            self._ready_bytes -= len(row.body)
+            if row.expires_at is not None and row.expires_at <= self._clock.now():
+                error = ExpiredError("its expiry passed while it waited")
+                self._end(row, JobState.EXPIRED, error)
+                continue
+            try:
+                job = decode_job(row.body)
+                task = _task(row, job)
+            except EnvelopeError as error:
+                self._end(row, JobState.FAILED, error)
+                continue
+            row = replace(row, state=JobState.IN_PROGRESS, attempt=row.attempt + 1)
+            self._active[row.id] = _Active(row, task, job.batch)
+            self._ledger.enter([Start(row.id, row.attempt)], partial(self._launched, row.id))
+
+    def on_done(self, done: Done) -> None:
+        """A worker is through with a job."""
+        active = self._active.pop(done.job_id)
+        self._finish(
+            active.row,
+            Result(
+                id=done.job_id,
+                device=self._device,
+                state=done.state,
+                outputs=done.outputs,
+                batch=active.batch,
+                error=done.error,
+                log=done.log,
+                usage=replace(done.usage, queue_us=active.queue_us),
+                attempt=active.row.attempt,
+                module=_label(active.row),
+            ),
+        )
+        self.pump()
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _slots(self) -> int:
+        return 0 if self._pool is None else self._workers - len(self._active)
+
+    def _may_start(self, row: JobRow) -> bool:
+        fresh = row.expires_at is None or row.expires_at > self._clock.now()
+        return fresh and self._journal.may_start and not self.draining
+
+    def _launched(self, job_id: str, _rows: tuple[OutboxRow, ...]) -> None:
+        self._launch(job_id)
+
+    def _launch(self, job_id: str) -> None:
+        active = self._active[job_id]
+        if active.canceled or active.task is None or self._pool is None:
+            self._active.pop(job_id)
+            self._end(active.row, JobState.CANCELED, CanceledError("canceled before it ran"))
+            self.pump()
+            return
+        if not self._cache.has(active.task.digest):
+            self._active.pop(job_id)
+            error = UnknownModuleError("its module is no longer in the cache; send it inline again")
+            self._end(active.row, JobState.FAILED, error)
+            self.pump()
+            return
+        active.queue_us = max(0, int((self._clock.now() - active.row.received_at) * 1_000_000))
+        self._on_change(active.row, JobState.IN_PROGRESS)
+        self._pool.submit(active.task)
+        active.task = None  # the pool has the inputs now
+
+    def _end(self, row: JobRow, state: JobState, error: WaspiError, then: Callable[[], object] | None = None) -> None:
+        """End a job that brought no output."""
+        told = JobError(error.fault, error.kind, error.message)
+        label = _label(row)
+        self._finish(row, Result(row.id, self._device, state, error=told, attempt=row.attempt, module=label), then)
+
+    def _finish(self, row: JobRow, result: Result, then: Callable[[], object] | None = None) -> None:
+        encoded = encode_result(result)
+        self._ending.add(row.id)
+        self._on_end(row.id)
+
+        def ended(rows: tuple[OutboxRow, ...]) -> None:
+            self._ending.discard(row.id)
+            self._unpin(row)
+            self._on_rows(rows)
+            if then is not None:
+                then()
+
+        operations: list[Operation] = [Finish(row.id, result.state, encoded, answer_to(row, result, encoded))]
+        self._ledger.enter(operations, ended)
+
+    def _pin(self, row: JobRow) -> None:
+        self._cache.pin(_digest(row))
+
+    def _unpin(self, row: JobRow) -> None:
+        self._cache.unpin(_digest(row))
+
+    def _hold(self, row: JobRow) -> None:
+        last = self._ready[-1] if self._ready else None
+        ahead = self._more_on_disk and last is not None and row.priority > -max(each[0] for each in self._ready)
+        room = len(self._ready) < _HELD and self._ready_bytes + len(row.body) <= _HELD_BYTES
+        if ahead or (not self._more_on_disk and room):
+            heapq.heappush(self._ready, (-row.priority, next(self._arrivals), row))
+            self._ready_bytes += len(row.body)
+        else:
+            self._more_on_disk = True
+
+    def _load(self) -> bool:
+        if not self._more_on_disk:
+            return False
+        busy = [*self._active, *self._ending, *self._receiving]
+        rows = self._journal.reader.queued(_HELD // 4, without=busy)
+        for row in rows:
+            heapq.heappush(self._ready, (-row.priority, next(self._arrivals), row))
+            self._ready_bytes += len(row.body)
+        self._more_on_disk = len(rows) == _HELD // 4
+        return bool(rows)
+
+    def _drop_ready(self, job_id: str) -> None:
+        kept = [each for each in self._ready if each[2].id != job_id]
+        if len(kept) != len(self._ready):
+            self._ready = kept
+            heapq.heapify(self._ready)
+            self._ready_bytes = sum(len(each[2].body) for each in kept)
+
+
+def answer_to(row: JobRow, result: Result, encoded: bytes) -> OutboxEntry | None:
+    """The message that tells a job's publisher its result."""
+    if row.reply_to is None:
+        return None
+    if row.plain:
+        answer = plain_answer(result)
+        return OutboxEntry(
+            row.reply_to, answer.payload, row.correlation, answer.content_type, answer.user_properties, row.id
+        )
+    return OutboxEntry(row.reply_to, encoded, row.correlation, CONTENT_TYPE, (), row.id)
+
+
+def _task(row: JobRow, job: Job) -> Task:
+    module = job.module
+    if not isinstance(module, DigestModule):
+        raise EnvelopeError("a stored job names its module by digest")
+    return Task(row.id, module.sha256, job.effective_abi, job.limits, job.inputs)
+
+
+def _label(row: JobRow) -> str:
+    return row.module.partition("#")[0]
+
+
+def _digest(row: JobRow) -> str:
+    return row.module[-64:]

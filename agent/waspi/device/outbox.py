@@ -1,0 +1,186 @@
+"""From the journal's outbox to the broker: within its window, in order, until it says that it has them."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from waspi.device.ledger import Ledger
+from waspi.errors import BrokerError, WaspiError
+from waspi.mqtt.backoff import Backoff
+from waspi.mqtt.link import Link
+from waspi.mqtt.message import Outgoing
+from waspi.protocol.chunk import OVERHEAD, split
+from waspi.protocol.result_envelope import CONTENT_TYPE
+from waspi.storage.operations import Sent
+from waspi.storage.reader import Reader
+from waspi.storage.rows import OutboxEntry, OutboxRow
+
+_HELD = 256
+"""Rows that wait in memory; the others wait on the disk."""
+_HELD_BYTES = 4 * 1024 * 1024
+_PACKET_OVERHEAD = 1024
+"""Bytes of a packet that are not its payload, at most: topic, properties, headers."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Sending:
+    """A row whose messages are in flight."""
+
+    row: OutboxRow
+    open: int
+    refused: BrokerError | None = None
+
+
+class Outbox:
+    """Publishes rows of the outbox, and passing messages that no journal keeps."""
+
+    def __init__(self, device: str, link: Link, reader: Reader, ledger: Ledger, clock: Callable[[], float]) -> None:
+        self._device = device
+        self._link = link
+        self._reader = reader
+        self._ledger = ledger
+        self._clock = clock
+        self._rows: deque[OutboxRow] = deque()
+        self._held_bytes = 0
+        self._last = 0
+        self._more_on_disk = True
+        self._sending: dict[int, _Sending] = {}
+        self._tokens: dict[int, int] = {}
+        self._sent: set[int] = set()
+        self._passing: deque[tuple[Outgoing, Callable[[], object] | None]] = deque()
+        self._chunks: deque[tuple[int, bytes]] = deque()
+        self._backoff = Backoff(first=1.0, longest=60.0)
+        self._not_before = 0.0
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits for the broker."""
+        return not (self._rows or self._sending or self._passing or self._more_on_disk)
+
+    def add(self, rows: Iterable[OutboxRow]) -> None:
+        """Rows that were just committed."""
+        for row in rows:
+            size = len(row.entry.payload)
+            if self._more_on_disk or len(self._rows) >= _HELD or self._held_bytes + size > _HELD_BYTES:
+                self._more_on_disk = True
+            else:
+                self._rows.append(row)
+                self._held_bytes += size
+                self._last = row.id
+
+    def say(self, message: Outgoing, then: Callable[[], object] | None = None) -> None:
+        """Publish a message that need not survive a restart; ``then`` is called when it is on its way."""
+        self._passing.append((message, then))
+
+    def on_online(self) -> None:
+        """A new connection: what was in flight on the old one goes again."""
+        self._tokens.clear()
+        self._sending.clear()
+        self._chunks.clear()
+        self._rows.clear()
+        self._held_bytes = 0
+        self._last = 0
+        self._more_on_disk = True
+        self._not_before = 0.0
+
+    def pump(self) -> None:
+        """Publish what the window has room for."""
+        link = self._link
+        while link.room > 0:
+            if self._chunks:
+                token, payload = self._chunks.popleft()
+                self._send_chunk(token, payload)
+            elif self._passing:
+                message, then = self._passing.popleft()
+                try:
+                    link.publish(message)
+                except WaspiError as error:
+                    _log.warning("an answer to %s is not sent: %s", message.topic, error.message)
+                if then is not None:
+                    then()
+            elif self._clock() < self._not_before:
+                return
+            elif self._rows:
+                row = self._rows.popleft()
+                self._held_bytes -= len(row.entry.payload)
+                self._send(row)
+            elif not self._more_on_disk or not self._load():
+                return
+
+    def on_published(self, token: int, refused: BrokerError | None) -> None:
+        """The broker answered."""
+        row_id = self._tokens.pop(token, None)
+        if row_id is None:
+            if refused is not None:
+                _log.warning("%s", refused.message)
+            return
+        sending = self._sending[row_id]
+        sending.open -= 1
+        sending.refused = sending.refused or refused
+        if sending.open:
+            return
+        del self._sending[row_id]
+        if sending.refused is None:
+            self._backoff.reset()
+            self._sent.add(row_id)
+            self._ledger.enter([Sent(row_id)], lambda _rows: self._sent.discard(row_id))
+            return
+        delay = self._backoff.next()
+        self._not_before = self._clock() + delay
+        _log.warning("%s; the result stays and is sent again in %.0f s", sending.refused.message, delay)
+        self._rows.appendleft(sending.row)
+        self._held_bytes += len(sending.row.entry.payload)
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`pump` wants to be called although nothing happened."""
+        waits = self._rows or self._more_on_disk
+        return self._not_before if waits and self._link.online and self._clock() < self._not_before else None
+
+    def _load(self) -> bool:
+        rows = self._reader.outbox(self._last, _HELD, max_bytes=_HELD_BYTES)
+        for row in rows:
+            self._last = row.id
+            if row.id not in self._sent and row.id not in self._sending:
+                self._rows.append(row)
+                self._held_bytes += len(row.entry.payload)
+        self._more_on_disk = bool(rows)
+        return bool(rows)
+
+    def _send(self, row: OutboxRow) -> None:
+        entry = row.entry
+        largest = self._link.server.max_packet_bytes
+        if largest is None or len(entry.payload) + _PACKET_OVERHEAD <= largest:
+            self._sending[row.id] = _Sending(row, 1)
+            self._publish(row.id, entry, entry.payload)
+            return
+        if entry.content_type != CONTENT_TYPE or entry.job_id is None or largest < 2 * _PACKET_OVERHEAD:
+            _log.error("%d bytes fit into no packet of this broker, for %s", len(entry.payload), entry.topic)
+            self._sent.add(row.id)
+            self._ledger.enter([Sent(row.id)], lambda _rows: self._sent.discard(row.id))
+            return
+        room = largest - _PACKET_OVERHEAD - OVERHEAD
+        parts = list(split(entry.payload, job=entry.job_id, device=self._device, chunk_bytes=room))
+        self._sending[row.id] = _Sending(row, len(parts))
+        self._chunks.extend((row.id, part) for part in parts)
+
+    def _send_chunk(self, row_id: int, payload: bytes) -> None:
+        sending = self._sending.get(row_id)
+        if sending is not None:
+            self._publish(row_id, sending.row.entry, payload)
+
+    def _publish(self, row_id: int, entry: OutboxEntry, payload: bytes) -> None:
+        token = self._link.publish(
+            Outgoing(
+                topic=entry.topic,
+                payload=payload,
+                correlation=entry.correlation,
+                content_type=entry.content_type,
+                user_properties=entry.user_properties,
+            )
+        )
+        self._tokens[token] = row_id
