@@ -255,7 +255,7 @@ class ModuleCache:
                 self._drop(digest)
         if self._bytes + wanted > self._max_bytes:
             raise StorageError(
-                f"the module cache is full: {self._bytes} of {self._max_bytes} bytes are modules in use; raise its bound"
+                f"the module cache is full: {self._bytes} of {self._max_bytes} bytes are in use; raise its bound"
             )
 
     def _drop(self, digest: str) -> None:

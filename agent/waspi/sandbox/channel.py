@@ -28,13 +28,14 @@ class Channel:
         self,
         selector: BaseSelector,
         sock: socket.socket,
-        on_frame: Callable[[int, int, memoryview], None],
+        on_frame: Callable[[int, int, memoryview], Callable[[], None]],
         on_end: Callable[[str | None], None],
         max_body: int,
     ) -> None:
         """Take over ``sock`` and register it.
 
-        ``on_frame`` gets kind, sequence number and body; it may raise ``WorkerError``, which ends the channel.
+        ``on_frame`` judges kind, sequence number and body of a frame: it returns what to do about it, or raises
+        ``WorkerError``, which ends the channel. What is done about it may raise what it likes: that passes through.
         ``on_end`` is called once: with ``None`` at end of file, else with what was wrong (``str``). ``max_body`` bounds
         the body of the next frame in bytes; assign :attr:`max_body` to change it.
         """
@@ -118,54 +119,58 @@ class Channel:
     def _read(self) -> bool:
         """One read; whether there may be more."""
         try:
-            if self._large is None:
-                data = self._sock.recv(_READ)
-                if data:
-                    self._take(data)
-                    return True
-            else:
-                count = self._sock.recv_into(memoryview(self._large)[self._filled :])
-                if count:
-                    self._filled += count
-                    if self._filled == len(self._large):
-                        whole, self._large = self._large, None
-                        self._deliver(memoryview(whole))
-                    return True
+            act = self._receive()
         except BlockingIOError:
             return False
-        except ConnectionResetError:
-            pass
+        except (EOFError, ConnectionResetError):
+            self._end("it ended in the middle of a frame" if self._small or self._large is not None else None)
+            return False
         except WorkerError as error:
             self._end(error.message)
             return False
-        self._end("it ended in the middle of a frame" if self._small or self._large is not None else None)
-        return False
+        if act is not None:
+            act()
+        return True
 
-    def _take(self, data: bytes) -> None:
+    def _receive(self) -> Callable[[], None] | None:
+        if self._large is None:
+            data = self._sock.recv(_READ)
+            if not data:
+                raise EOFError
+            return self._take(data)
+        count = self._sock.recv_into(memoryview(self._large)[self._filled :])
+        if not count:
+            raise EOFError
+        self._filled += count
+        if self._filled < len(self._large):
+            return None
+        whole, self._large = self._large, None
+        return self._judge(memoryview(whole))
+
+    def _take(self, data: bytes) -> Callable[[], None] | None:
         """Bytes while no large frame is being filled: a header at least, most often a whole frame."""
         if self._small:
-            self._small += data
-            data = bytes(self._small)
+            data = bytes(self._small + data)
             self._small.clear()
         head = frame.HEADER.size
         if len(data) < head:
             self._small += data
-            return
+            return None
         magic, _kind, _seq, size = frame.HEADER.unpack_from(data)
         if magic != frame.MAGIC or size > self.max_body:
             raise WorkerError("it sent something that is no frame, or one too large")
         if len(data) > head + size:
             raise WorkerError("it sent more than it was asked for")
         if len(data) == head + size:
-            self._deliver(memoryview(data))
-            return
+            return self._judge(memoryview(data))
         self._large = bytearray(head + size)
         self._large[: len(data)] = data
         self._filled = len(data)
+        return None
 
-    def _deliver(self, whole: memoryview) -> None:
+    def _judge(self, whole: memoryview) -> Callable[[], None]:
         _magic, kind, seq, _size = frame.HEADER.unpack_from(whole)
-        self._on_frame(kind, seq, whole[frame.HEADER.size :])
+        return self._on_frame(kind, seq, whole[frame.HEADER.size :])
 
     def _end(self, reason: str | None) -> None:
         self.close()

@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 import socket
+from contextlib import suppress
 from selectors import EVENT_READ
 from typing import TYPE_CHECKING, Final
 
@@ -32,9 +33,7 @@ class Child:
     starts it must do so from a thread that lives on: the child asks to be killed when that thread ends.
     """
 
-    def __init__(
-        self, selector: BaseSelector, command: tuple[str, ...], on_exit: Callable[[], None]
-    ) -> None:
+    def __init__(self, selector: BaseSelector, command: tuple[str, ...], on_exit: Callable[[], None]) -> None:
         """Start ``command``; ``on_exit`` is called once when the process has ended and was reaped.
 
         Raises ``WorkerError``: no process, no memory or no descriptor left.
@@ -65,10 +64,8 @@ class Child:
     def kill(self) -> None:
         """SIGKILL; ``on_exit`` follows. Harmless when it has already ended."""
         if self.status is None:
-            try:
+            with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
 
     def reap(self) -> None:
         """Wait until the process is gone (after :meth:`kill`, or after its end of file); calls nothing back."""

@@ -121,29 +121,38 @@ class CompileQueue:
         }
         handle.ask(
             frame.COMPILE,
-            (bytes.fromhex(digest) + frame.pack_table(bounds),),
+            (frame.pack_table(bounds),),
             max_answer=frame.ARTIFACT_HEAD.size + self._settings.artifact_bytes,
             fd=fd,
             deadline=self._clock() + self._settings.compile_ms / 1000,
         )
 
-    def answered(self, handle: ChildHandle, kind: int, body: memoryview) -> None:
+    def answered(self, handle: ChildHandle, kind: int, body: memoryview) -> Callable[[], None]:
         """An artifact, or what is wrong with the module."""
-        digest, error = self._digest, None
         if kind == frame.FAILURE:
             error = parse_failure(body, log_bytes=0).error
-            self._remember(digest, error)
-        elif kind != frame.ARTIFACT or len(body) <= frame.ARTIFACT_HEAD.size:
+            return lambda: self._refused(handle, error)
+        if kind != frame.ARTIFACT or len(body) <= frame.ARTIFACT_HEAD.size:
             raise WorkerError("the compiler's answer is none")
-        elif digest is not None:
-            (compiled,) = frame.ARTIFACT_HEAD.unpack_from(body)
-            if compiled.hex() != digest:
-                raise WorkerError("the compiler compiled another module than it was given")
+        (compiled,) = frame.ARTIFACT_HEAD.unpack_from(body)
+        if compiled.hex() != self._digest:
+            raise WorkerError("the compiler compiled another module than it was given")
+        return lambda: self._compiled(handle, body[frame.ARTIFACT_HEAD.size :])
+
+    def _refused(self, handle: ChildHandle, error: JobError) -> None:
+        handle.leave(deadline=self._clock() + _LEAVE_S)
+        if self._digest is not None:
+            self._remember(self._digest, error)
+        self._finish(error)
+
+    def _compiled(self, handle: ChildHandle, artifact: memoryview) -> None:
+        handle.leave(deadline=self._clock() + _LEAVE_S)
+        error = None
+        if self._digest is not None:
             try:
-                self._cache.put_artifact(digest, body[frame.ARTIFACT_HEAD.size :])
+                self._cache.put_artifact(self._digest, artifact)
             except WaspiError as failed:
                 error = as_job_error(failed)
-        handle.leave(deadline=self._clock() + _LEAVE_S)
         self._finish(error)
 
     def gone(self, handle: ChildHandle) -> None:
@@ -181,9 +190,7 @@ class CompileQueue:
             str(settings.artifact_bytes),
         )
         try:
-            self._handle = ChildHandle(
-                self._selector, command, self, start_by=self._clock() + settings.start_ms / 1000
-            )
+            self._handle = ChildHandle(self._selector, command, self, start_by=self._clock() + settings.start_ms / 1000)
         except WorkerError as error:
             self._finish(as_job_error(error))
 
@@ -192,10 +199,7 @@ class CompileQueue:
         if digest is not None:
             self._on_compiled(digest, error)
 
-    def _remember(self, digest: str | None, error: JobError) -> None:
-        if digest is None:
-            return
+    def _remember(self, digest: str, error: JobError) -> None:
         while len(self._failed) >= _REMEMBERED:
             del self._failed[next(iter(self._failed))]
         self._failed[digest] = (error, self._clock() + self._settings.forget_failed_s)
-

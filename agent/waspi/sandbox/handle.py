@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from waspi.errors import WorkerError
@@ -13,7 +14,7 @@ from waspi.sandbox.channel import Channel
 from waspi.sandbox.child import Child
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from selectors import BaseSelector
 
 log = logging.getLogger(__name__)
@@ -50,8 +51,11 @@ class Owner(Protocol):
     def came_up(self, handle: ChildHandle) -> None:
         """It said HELLO: it is locked down and idle."""
 
-    def answered(self, handle: ChildHandle, kind: int, body: memoryview) -> None:
-        """The frame that it owed; it is idle again. Raise ``WorkerError`` when the frame is no answer: it is killed."""
+    def answered(self, handle: ChildHandle, kind: int, body: memoryview) -> Callable[[], None]:
+        """Judge the frame that it owed: return what to do when it is idle again; ``body`` stays valid until then.
+
+        Raise ``WorkerError`` when the frame is no answer: the child is killed.
+        """
 
     def gone(self, handle: ChildHandle) -> None:
         """It has ended and was reaped; ``handle.reason`` says why. If it was busy, no answer came or comes."""
@@ -60,9 +64,7 @@ class Owner(Protocol):
 class ChildHandle:
     """One child from its start to its end. Only whole answers to open requests get through to the owner."""
 
-    def __init__(
-        self, selector: BaseSelector, command: tuple[str, ...], owner: Owner, *, start_by: float
-    ) -> None:
+    def __init__(self, selector: BaseSelector, command: tuple[str, ...], owner: Owner, *, start_by: float) -> None:
         """Start ``command``; it has to say HELLO before ``start_by`` (seconds on the owner's clock).
 
         Raises ``WorkerError`` when there is no process to be had.
@@ -161,10 +163,12 @@ class ChildHandle:
 
     def _become(self, state: ChildState) -> None:
         if state not in TRANSITIONS[self.state]:
-            raise WorkerError(f"a worker that is {self.state} cannot become {state}; this is a fault in waspi, report it")
+            raise WorkerError(
+                f"a worker that is {self.state} cannot become {state}; this is a fault in waspi, report it"
+            )
         self.state = state
 
-    def _framed(self, kind: int, seq: int, body: memoryview) -> None:
+    def _framed(self, kind: int, seq: int, body: memoryview) -> Callable[[], None]:
         if self.state is ChildState.STARTING and kind == frame.HELLO:
             try:
                 greeting = frame.unpack_table(bytes(body))
@@ -175,18 +179,14 @@ class ChildHandle:
             self.started = True
             self.deadline = None
             self._channel.max_body = 0
-            self._owner.came_up(self)
-            return
+            return partial(self._owner.came_up, self)
         if self.state is not ChildState.BUSY or seq != self._seq or kind < frame.HELLO or self._channel.sending:
             raise WorkerError("it answered what it was not asked")
+        act = self._owner.answered(self, kind, body)
         self._become(ChildState.IDLE)
         self.deadline = None
         self._channel.max_body = 0
-        try:
-            self._owner.answered(self, kind, body)
-        except WorkerError:
-            self._become(ChildState.BUSY)  # the answer does not count: it is still owed
-            raise
+        return act
 
     def _ended(self, reason: str | None) -> None:
         if self.state is ChildState.LEAVING:

@@ -24,29 +24,27 @@ from waspi.errors import (
 from waspi.model.result import JobError, ModuleOrigin, Usage
 from waspi.model.state import JobState
 from waspi.sandbox.answer import Failure
+from waspi.sandbox.assignment import Assignment
 from waspi.sandbox.compile_queue import CompileQueue, as_job_error
-from waspi.sandbox.handle import ChildState
+from waspi.sandbox.crew import Crew
 from waspi.sandbox.posture import missing_parts
 from waspi.sandbox.task import Done
-from waspi.sandbox.worker_handle import Assignment, WorkerHandle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from selectors import BaseSelector
 
+    from waspi.sandbox.answer import Answer
     from waspi.sandbox.cache import ModuleCache
     from waspi.sandbox.handle import ChildHandle
     from waspi.sandbox.settings import PoolSettings
     from waspi.sandbox.task import Task
+    from waspi.sandbox.worker_handle import WorkerHandle
 
 log = logging.getLogger(__name__)
 
 _STARTS: Final = 3
 """Workers that may fail to come up before the job that waits for one is given up."""
-_BACK_OFF_S: Final = (0.1, 10.0)
-"""First and longest pause after a worker that did not come up."""
-_LEAVE_S: Final = 2.0
-"""Seconds that a worker has to leave once it is let go."""
 _NO_RUN: Final = Usage()
 
 
@@ -74,15 +72,13 @@ class Pool:
         self._on_done = on_done
         self._clock = clock
         self._size = settings.workers
-        self._workers: list[WorkerHandle] = []
+        self._crew = Crew(selector, settings, clock, self)
         self._inside: dict[str, Assignment] = {}
         self._for_worker: deque[Assignment] = deque()
         self._for_module: dict[str, list[Assignment]] = {}
         self._prepared: dict[str, list[Callable[[JobError | None], None]]] = {}
         self._ended: deque[Callable[[], None]] = deque()
         self._compiles = CompileQueue(selector, cache, settings, clock, self._compiled)
-        self._failed_starts = 0
-        self._start_after = 0.0
         self._posture: dict[str, str] = {}
         self._engine = ""
         self._spare = 0
@@ -95,7 +91,7 @@ class Pool:
     @property
     def alive(self) -> int:
         """Worker processes that are there, the dying ones too (``int``)."""
-        return len(self._workers)
+        return len(self._crew.workers)
 
     @property
     def posture(self) -> Mapping[str, str]:
@@ -109,7 +105,7 @@ class Pool:
 
     def start_one(self) -> None:
         """Start a worker ahead of the first job, so that the posture gets known; it leaves when idle."""
-        if not self._workers:
+        if not self._crew.workers:
             self._spare = 1
             self._start_workers()
 
@@ -137,7 +133,7 @@ class Pool:
         if assignment.stopping:
             return True
         assignment.stopping = True
-        for worker in self._workers:
+        for worker in self._crew.workers:
             if worker.assignment is assignment:
                 worker.cancel(deadline=self._clock() + self._settings.grace_ms / 1000)
                 return True
@@ -158,28 +154,17 @@ class Pool:
         self._compiles.request(digest)
 
     def next_deadline(self, now: float) -> float | None:
-        """When :meth:`tick` has to be called at the latest (monotonic seconds), or ``None`` while all waits on events."""
+        """When :meth:`tick` has to be called at the latest (monotonic seconds); ``None``: events will tell."""
         if self._ended:
             return now
-        times = [worker.deadline for worker in self._workers if worker.deadline is not None]
-        times += [
-            worker.idle_since + self._settings.idle_s for worker in self._workers if worker.state is ChildState.IDLE
-        ]
-        if self._for_worker and self._start_after > now and len(self._workers) < self._size:
-            times.append(self._start_after)
-        compiling = self._compiles.next_deadline()
-        if compiling is not None:
-            times.append(compiling)
-        return min(times, default=None)
+        times = (self._crew.next_deadline(len(self._for_worker)), self._compiles.next_deadline())
+        return min((time for time in times if time is not None), default=None)
 
     def tick(self, now: float) -> None:
         """Do what time asks for: kill what is overdue, let idle workers go, start again after a pause."""
         while self._ended:
             self._ended.popleft()()
-        for worker in tuple(self._workers):
-            worker.tick(now)
-            if worker.state is ChildState.IDLE and now >= worker.idle_since + self._settings.idle_s:
-                worker.leave(deadline=now + _LEAVE_S)
+        self._crew.tick(now)
         self._compiles.tick(now)
         self._start_workers()
 
@@ -197,9 +182,7 @@ class Pool:
     def close(self) -> None:
         """Kill every child and wait until it is gone. Tasks that are inside get no :class:`Done`."""
         self._compiles.close()
-        for worker in self._workers:
-            worker.close()
-        self._workers.clear()
+        self._crew.close()
         for assignment in self._inside.values():
             self._cache.unpin(assignment.task.digest)
         self._inside.clear()
@@ -212,31 +195,30 @@ class Pool:
 
     def came_up(self, handle: ChildHandle) -> None:
         """A worker said HELLO: check its lock-down, then give it work."""
-        worker = self._worker(handle)
+        worker = self._crew.find(handle)
         self._greeted(handle.posture, handle.greeting.get("engine", ""))
         lacking = missing_parts(handle.posture, self._settings.require)
         if lacking is not None:
             self._not_started(lacking)
             worker.kill("is not locked down")
             return
-        self._failed_starts = 0
+        self._crew.came_up()
         self._rest(worker)
 
-    def answered(self, handle: ChildHandle, kind: int, body: memoryview) -> None:
+    def answered(self, handle: ChildHandle, kind: int, body: memoryview) -> Callable[[], None]:
         """A worker's answer; ``WorkerError`` when it is none."""
-        worker = self._worker(handle)
-        answer = worker.read_answer(kind, body)
-        assignment, worker.assignment = worker.assignment, None
-        if assignment is None:
-            raise WorkerError("it answered what it was not asked")
+        worker = self._crew.find(handle)
+        assignment, answer = worker.read_answer(kind, body)
+        return lambda: self._take_answer(worker, assignment, answer)
+
+    def _take_answer(self, worker: WorkerHandle, assignment: Assignment, answer: Answer | Failure) -> None:
+        worker.assignment = None
         spent = answer.spent
         usage = Usage(spent.fuel, spent.memory_bytes, spent.run_us, 0, assignment.origin)
         if not isinstance(answer, Failure):
             self._leave(assignment)
             self._rest(worker)
-            self._on_done(
-                Done(assignment.task.job_id, answer.outputs, None, JobState.SUCCEEDED, answer.log, usage)
-            )
+            self._on_done(Done(assignment.task.job_id, answer.outputs, None, JobState.SUCCEEDED, answer.log, usage))
             return
         if answer.error.kind == ArtifactError.kind and not assignment.rebuilt and not assignment.stopping:
             log.warning("artifact of module %s is rebuilt: %s", assignment.task.digest, answer.error.message)
@@ -250,8 +232,8 @@ class Pool:
 
     def gone(self, handle: ChildHandle) -> None:
         """A worker has ended: its job, if it had one, fails; the others go on."""
-        worker = self._worker(handle)
-        self._workers.remove(worker)
+        worker = self._crew.find(handle)
+        self._crew.workers.remove(worker)
         assignment, worker.assignment = worker.assignment, None
         if assignment is not None:
             log.warning("worker %d %s; job %s ends with it", worker.pid, worker.reason, assignment.task.job_id)
@@ -264,11 +246,6 @@ class Pool:
 
     # Inside
 
-    def _worker(self, handle: ChildHandle) -> WorkerHandle:
-        if not isinstance(handle, WorkerHandle):
-            raise WorkerError("not a worker of this pool; this is a fault in waspi, report it")
-        return handle
-
     def _greeted(self, posture: Mapping[str, str], engine: str) -> None:
         self._posture = dict(posture)
         self._engine = engine
@@ -276,15 +253,13 @@ class Pool:
     def _place(self, assignment: Assignment) -> None:
         """Give the task to a warm worker, else to any idle one, else wait: for its module or for a worker."""
         digest = assignment.task.digest
-        idle = [worker for worker in self._workers if worker.state is ChildState.IDLE]
-        for worker in idle:
-            if worker.has_warm(digest):
-                self._run(worker, assignment, None)
-                return
-        if not self._cache.has_artifact(digest):
+        worker = self._crew.idle(digest)
+        if worker is not None and worker.has_warm(digest):
+            self._run(worker, assignment, None)
+        elif not self._cache.has_artifact(digest):
             self._await_module(assignment)
-        elif idle:
-            self._load(idle[0], assignment)
+        elif worker is not None:
+            self._load(worker, assignment)
         else:
             self._for_worker.append(assignment)
             self._start_workers()
@@ -316,7 +291,7 @@ class Pool:
     def _rest(self, worker: WorkerHandle) -> None:
         """An idle worker: the next task that waits for one, else nothing to do for now."""
         worker.idle_since = self._clock()
-        while self._for_worker and worker.state is ChildState.IDLE:
+        while self._for_worker and not worker.busy:
             assignment = self._for_worker.popleft()
             if worker.has_warm(assignment.task.digest):
                 self._run(worker, assignment, None)
@@ -324,29 +299,15 @@ class Pool:
                 self._load(worker, assignment)
 
     def _start_workers(self) -> None:
-        """As many as tasks wait for, within the pool's size, unless the last ones did not come up."""
-        wanted = max(len(self._for_worker), self._spare)
-        coming = sum(1 for worker in self._workers if worker.state is ChildState.STARTING)
-        while coming < wanted and len(self._workers) < self._size and self._clock() >= self._start_after:
-            try:
-                worker = WorkerHandle(
-                    self._selector,
-                    self._settings,
-                    self,
-                    start_by=self._clock() + self._settings.start_ms / 1000,
-                )
-            except WorkerError as error:
-                self._not_started(error)
-                return
-            self._workers.append(worker)
-            coming += 1
+        """As many as tasks wait for."""
+        error = self._crew.start(max(len(self._for_worker), self._spare))
         self._spare = 0
+        if error is not None:
+            self._not_started(error)
 
     def _not_started(self, error: WaspiError) -> None:
         """Pause before the next start; the task at the head of the line is given up after a few."""
-        first, longest = _BACK_OFF_S
-        self._start_after = self._clock() + min(first * 2**self._failed_starts, longest)
-        self._failed_starts = min(self._failed_starts + 1, 16)
+        self._crew.not_started()
         log.error("%s", error.message)
         if self._for_worker:
             assignment = self._for_worker[0]

@@ -11,8 +11,9 @@ from waspi.sandbox import frame
 if TYPE_CHECKING:
     from waspi.sandbox.task import Task
 
+
 def pack_run(
-    task: Task, *, load: bool, unload: str | None, time_ms: int, answer_bytes: int
+    task: Task, *, load: bool, unload: str | None, time_ms: int, answer_bytes: int, log_bytes: int
 ) -> tuple[bytes, ...]:
     """The body of a RUN request, in pieces so that large inputs are not copied.
 
@@ -34,7 +35,7 @@ def pack_run(
             _wire(limits.memory_bytes),
             time_ms,
             _wire(limits.output_bytes),
-            _wire(limits.log_bytes),
+            log_bytes,
         )
     except struct_error as error:
         raise EnvelopeError("a number or a name in the job's ABI or limits is out of range") from error

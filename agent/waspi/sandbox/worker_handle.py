@@ -2,56 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
-from waspi.errors import WorkerError
+from waspi.errors import EnvelopeError, WorkerError
 from waspi.model.result import ModuleOrigin
 from waspi.sandbox import frame
 from waspi.sandbox.answer import Answer, Failure, parse_answer, parse_failure
-from waspi.sandbox.handle import ChildHandle
+from waspi.sandbox.handle import ChildHandle, ChildState
 from waspi.sandbox.request import pack_run
 
 if TYPE_CHECKING:
     from selectors import BaseSelector
 
+    from waspi.sandbox.assignment import Assignment
     from waspi.sandbox.handle import Owner
     from waspi.sandbox.settings import PoolSettings
-    from waspi.sandbox.task import Task
 
-_LOG_BYTES: Final = 64 * 1024
-"""What the engine keeps of a log when the limits name no bound."""
 _REST: Final = 16 * 1024
 """Bytes of an answer that are neither output, nor length of an output, nor log."""
-
-
-class Assignment:
-    """A task inside the pool and what has happened to it so far."""
-
-    __slots__ = ("origin", "rebuilt", "starts", "stopping", "task")
-
-    def __init__(self, task: Task) -> None:
-        self.task = task
-        self.origin = ModuleOrigin.WARM
-        self.rebuilt = False
-        """Whether its module's artifact was refused and rebuilt once."""
-        self.starts = 0
-        """Workers that did not come up while it was the next in line."""
-        self.stopping = False
-        """Whether somebody asked for it to be canceled."""
-
-    @property
-    def log_bytes(self) -> int:
-        """Bytes of log that its answer may bring."""
-        limit = self.task.limits.log_bytes
-        return _LOG_BYTES if limit is None else limit
 
 
 class WorkerHandle(ChildHandle):
     """A worker, its warm modules (the least recently used goes when a further one comes) and its task."""
 
-    def __init__(
-        self, selector: BaseSelector, settings: PoolSettings, owner: Owner, *, start_by: float
-    ) -> None:
+    def __init__(self, selector: BaseSelector, settings: PoolSettings, owner: Owner, *, start_by: float) -> None:
         """Start a worker. Raises ``WorkerError``."""
         command = (*settings.worker_command, str(settings.worker_address_space_bytes))
         super().__init__(selector, command, owner, start_by=start_by)
@@ -74,18 +49,26 @@ class WorkerHandle(ChildHandle):
         if artifact is not None and len(self._warm) >= settings.warm_modules:
             unload = next(iter(self._warm))
         time_ms = settings.time_ms if task.limits.time_ms is None else task.limits.time_ms
-        body = pack_run(
-            task,
-            load=artifact is not None,
-            unload=unload,
-            time_ms=time_ms,
-            answer_bytes=settings.answer_bytes,
-        )
+        try:
+            body = pack_run(
+                task,
+                load=artifact is not None,
+                unload=unload,
+                time_ms=time_ms,
+                answer_bytes=settings.answer_bytes,
+                log_bytes=assignment.log_bytes,
+            )
+        except EnvelopeError:
+            if artifact is not None:
+                os.close(artifact)
+            raise
         if unload is not None:
             del self._warm[unload]
         self._warm.pop(digest, None)
         self._warm[digest] = None
-        if artifact is not None and assignment.origin is ModuleOrigin.WARM:
+        if artifact is None:
+            assignment.origin = ModuleOrigin.WARM
+        elif assignment.origin is ModuleOrigin.WARM:
             assignment.origin = ModuleOrigin.AOT
         self.assignment = assignment
         self.ask(
@@ -96,13 +79,18 @@ class WorkerHandle(ChildHandle):
             deadline=now + (time_ms + settings.grace_ms) / 1000,
         )
 
-    def read_answer(self, kind: int, body: memoryview) -> Answer | Failure:
-        """What it made of its task. Raises ``WorkerError`` when this is no answer to it."""
+    @property
+    def busy(self) -> bool:
+        """Whether it cannot take a task now (``bool``)."""
+        return self.state is not ChildState.IDLE
+
+    def read_answer(self, kind: int, body: memoryview) -> tuple[Assignment, Answer | Failure]:
+        """Its task and what it made of it. Raises ``WorkerError`` when this is no answer to it."""
         assignment = self.assignment
         if assignment is None or kind not in {frame.ANSWER, frame.FAILURE}:
             raise WorkerError("it answered what it was not asked")
         if kind == frame.ANSWER:
-            return parse_answer(
+            return assignment, parse_answer(
                 body,
                 inputs=len(assignment.task.inputs),
                 answer_bytes=self._settings.answer_bytes,
@@ -113,4 +101,4 @@ class WorkerHandle(ChildHandle):
             raise WorkerError("it says that it was canceled, but nobody asked for that")
         if failure.error.kind == "artifact":
             self._warm.pop(assignment.task.digest, None)
-        return failure
+        return assignment, failure

@@ -1,0 +1,168 @@
+"""The program of a worker process: runs guests, one job after another, and has no rights.
+
+Order at its start: all imports, then the lock-down, then the greeting; so no byte of a guest is there before the rights
+are gone. It is started with an empty environment, socket and control socket as descriptors 3 and 4 and stderr as a pipe
+to the agent. Imports are few on purpose: a worker's start is part of the first job's latency.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from waspi import _wasmer
+from waspi.errors import ArtifactError, OutputLimitError, TimeLimitError, WaspiError, WorkerError
+from waspi.sandbox import frame
+from waspi.sandbox.plea import greet, lower_priority, read_fd, refuse, send
+from waspi.sandbox.receiver import CONTROL_FD, SOCKET_FD, Receiver
+
+if TYPE_CHECKING:
+    from waspi._wasmer import Canceller, Module
+
+_THREAD_STACK = 256 * 1024
+"""Bytes of stack of the thread that hears cancels; the default of 8 MiB would count against RLIMIT_AS."""
+
+
+class Worker:
+    """Loaded modules and the run that is under way."""
+
+    def __init__(self) -> None:
+        self._modules: dict[bytes, Module] = {}
+        self._running: tuple[int, Canceller] = (0, _wasmer.Canceller())
+        self._canceled = 0
+
+    def hear_cancels(self) -> None:
+        """Body of the second thread: stop the run that a cancel names. Ends with the agent."""
+        size = frame.HEADER.size
+        while len(note := os.read(CONTROL_FD, size)) == size:
+            _magic, _kind, seq, _size = frame.HEADER.unpack(note)
+            # Whichever thread comes second sees what the first one wrote: no cancel gets lost, none hits a later run.
+            self._canceled = seq
+            running, canceller = self._running
+            if running == seq:
+                canceller.cancel()
+
+    def run(self, seq: int, body: memoryview, artifact: int | None) -> tuple[bytes, ...]:
+        """One job; the pieces of its ANSWER's body. Raises what the run raised."""
+        canceller = _wasmer.Canceller()
+        self._running = (seq, canceller)
+        if self._canceled == seq:
+            canceller.cancel()
+        job = frame.RUN_HEAD
+        (
+            digest, unload, flags, memory_size, alloc_size, entry_size,
+            headroom, count, answer_bytes, fuel, memory_bytes, time_ms, output_bytes, log_bytes,
+        ) = job.unpack_from(body)  # fmt: skip
+        at = job.size
+        names = []
+        for size in (memory_size, alloc_size, entry_size):
+            names.append(str(body[at : at + size], "utf-8", "surrogateescape"))
+            at += size
+        sizes = [size for (size,) in frame.SIZE.iter_unpack(body[at : at + 4 * count])]
+        at += 4 * count
+        if unload != frame.NO_DIGEST:
+            self._modules.pop(unload, None)
+        module = self._module(digest, artifact)
+
+        started = monotonic()
+        fuel_left = None if fuel < 0 else fuel
+        log_left = log_bytes
+        time_left = time_ms
+        spent_fuel = spent_us = peak = produced = 0
+        outputs: list[bytes] = []
+        log: list[bytes] = []
+        for size in sizes:
+            try:
+                outcome = module.run(
+                    body[at : at + size],
+                    memory=names[0],
+                    alloc=names[1],
+                    entry=names[2],
+                    headroom=headroom,
+                    fuel=fuel_left,
+                    memory_bytes=None if memory_bytes < 0 else memory_bytes,
+                    time_ms=time_left,
+                    output_bytes=None if output_bytes < 0 else output_bytes,
+                    log_bytes=log_left,
+                    canceller=canceller,
+                    trace=bool(flags & frame.FLAG_TRACE),
+                )
+            except WaspiError as error:
+                error.log = b"".join((*log, error.log))[: log_bytes + frame.TRACE_BYTES]
+                error.fuel += spent_fuel
+                error.run_us += spent_us
+                error.memory_bytes = max(error.memory_bytes, peak)
+                raise
+            at += size
+            spent_fuel += outcome.fuel
+            spent_us += outcome.run_us
+            peak = max(peak, outcome.memory_bytes)
+            produced += len(outcome.output)
+            if produced > answer_bytes:
+                raise OutputLimitError(f"the outputs of one job exceed {answer_bytes} bytes; send fewer inputs per job")
+            outputs.append(outcome.output)
+            if outcome.trace is not None:
+                log.append(trace_line(outcome.trace))
+            log.append(outcome.log)
+            if len(outputs) < count:
+                if fuel_left is not None:
+                    fuel_left = max(fuel_left - outcome.fuel, 0)
+                log_left = max(log_left - len(outcome.log), 0)
+                time_left = time_ms - int((monotonic() - started) * 1000)
+                if time_left <= 0:
+                    raise TimeLimitError(f"the job's inputs together took longer than {time_ms} ms")
+        text = b"".join(log)[: log_bytes + frame.TRACE_BYTES]
+        return (
+            frame.ANSWER_HEAD.pack(spent_fuel, peak, spent_us, len(text), len(outputs)),
+            *(frame.SIZE.pack(len(output)) for output in outputs),
+            text,
+            *outputs,
+        )
+
+    def _module(self, digest: bytes, artifact: int | None) -> Module:
+        if artifact is not None:
+            module = _wasmer.Module.load(read_fd(artifact))
+            if module.sha256 != digest.hex():
+                raise ArtifactError("the artifact was made from another module")
+            self._modules[digest] = module
+        loaded = self._modules.get(digest)
+        if loaded is None:
+            raise ArtifactError("the module is not loaded in this worker")
+        return loaded
+
+
+def trace_line(trace: dict[str, int | str]) -> bytes:
+    """One line for the job's log: what happened in memory."""
+    return ("[waspi] " + ", ".join(f"{key}={value}" for key, value in trace.items()) + "\n").encode()
+
+
+def main(arguments: list[str]) -> None:
+    """Serve until the agent closes the socket. ``arguments``: RLIMIT_AS in bytes (0: none)."""
+    lower_priority()
+    receiver = Receiver()
+    worker = Worker()
+    posture = _wasmer.lockdown(
+        "worker", address_space_bytes=int(arguments[0]), keep_fds=[0, 1, 2, SOCKET_FD, CONTROL_FD]
+    )
+    # After the lock-down, so that the thread is born into it (Landlock binds threads one by one).
+    _thread.stack_size(_THREAD_STACK)
+    _thread.start_new_thread(worker.hear_cancels, ())
+    greet(posture)
+    while (request := receiver.next()) is not None:
+        _kind, seq, body, artifact = request
+        try:
+            send(frame.ANSWER, seq, worker.run(seq, body, artifact))
+        except WaspiError as error:
+            refuse(seq, error)
+        except MemoryError:
+            refuse(seq, WorkerError("the worker ran out of memory; send less at once or grant it more"))
+        except BaseException as error:  # noqa: BLE001 - a panic of the engine: say so on stderr, do not go on with its ruins
+            os.write(2, f"the engine failed: {type(error).__name__}: {error}\n".encode("utf-8", "replace")[-4096:])
+            os._exit(70)
+        finally:
+            if artifact is not None:
+                os.close(artifact)
+            del body
+    os._exit(0)

@@ -1,0 +1,46 @@
+"""Rigs for the sandbox's tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from waspi.sandbox.settings import PoolSettings
+
+from .rig import FAKE, Rig, children, open_fds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def rigs(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
+    """Make rigs; each is closed after the test, and must leave neither descriptor nor process behind."""
+    fds, processes = open_fds(), children()
+    made: list[Rig] = []
+
+    def make(settings: PoolSettings | None = None, **changes: int) -> Rig:
+        made.append(Rig(tmp_path / f"rig-{len(made)}", settings or PoolSettings(size=1), **changes))
+        return made[-1]
+
+    yield make
+    for rig in made:
+        rig.__exit__()
+    assert open_fds() == fds
+    assert children() == processes
+
+
+@pytest.fixture
+def fake(rigs: Callable[..., Rig]) -> Callable[..., tuple[Rig, str]]:
+    """Make a rig with the fake worker, and a module that is already compiled for it."""
+
+    def make(way: str = "-", **settings: object) -> tuple[Rig, str]:
+        chosen = {"size": 1, "worker_command": (*FAKE, way), **settings}
+        rig = rigs(PoolSettings(**chosen))
+        digest = rig.cache.put(b"a module")
+        rig.cache.put_artifact(digest, b"its artifact")
+        return rig, digest
+
+    return make
