@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cross import archive, cache, rust
+from cross import archive, cache, lock, rust
 from cross.archive import Archive
 from cross.command import run
 from cross.failure import Failure
@@ -20,7 +20,6 @@ from cross.target import TARGETS, Target
 from cross.toolbox import toolbox
 from cross.wheel import environment
 
-CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 SIBLING = TARGETS["aarch64"]
 
 
@@ -35,7 +34,7 @@ class Missing:
 
 def build(target: Target, python: str, missing: Missing) -> Path:
     """The wheel's file for one Python version."""
-    parts = (rust.sysroot().name, cache.content([CONSTRAINTS, Path(__file__)]))
+    parts = (rust.sysroot().name, lock.version(missing.package), cache.content([Path(__file__)]))
     name = f"{missing.package}-{target.name}-{python}-{cache.key(*parts)}"
 
     def fill(folder: Path) -> None:
@@ -62,7 +61,7 @@ def _pip(*words: str | Path) -> str:
 
 def _source(package: str, work: Path) -> Path:
     folder = work / "source"
-    _pip("download", "--quiet", "--no-deps", "--no-binary", ":all:", "-c", CONSTRAINTS, "-d", folder, package)
+    _pip("download", "--quiet", "--no-deps", "--no-binary", ":all:", "-d", folder, lock.pinned(package))
     run(["tar", "-xf", next(folder.glob("*.tar.gz")), "-C", folder])
     return next(path for path in folder.iterdir() if path.is_dir())
 
@@ -71,7 +70,7 @@ def _sibling_wheel(package: str, python: str, work: Path) -> Path:
     folder = work / "sibling"
     platforms = [word for platform in SIBLING.pip_platforms for word in ("--platform", platform)]
     tags = ["--only-binary", ":all:", "--implementation", "cp", "--python-version", python, *platforms]
-    _pip("download", "--quiet", "--no-deps", *tags, "-c", CONSTRAINTS, "-d", folder, package)
+    _pip("download", "--quiet", "--no-deps", *tags, "-d", folder, lock.pinned(package))
     return next(folder.glob("*.whl"))
 
 

@@ -10,14 +10,13 @@ import shutil
 import sys
 from pathlib import Path
 
-from cross import cache, dependency, rust, wheel
+from cross import cache, dependency, lock, rust, wheel
 from cross.command import run
-from cross.dependency import CONSTRAINTS
 from cross.failure import exit_with
 from cross.target import TARGETS, Target, add_target_argument
 
 EXTRAS = ("signed", "ota", "cli")
-TESTS = ("pytest", "pytest-timeout", "hypothesis", "pycose")
+TESTS = ("pytest", "hypothesis")
 """What the test suite imports on the board and waspi does not."""
 
 
@@ -37,18 +36,20 @@ def wheelhouse(target: Target, *, tests: bool = False) -> Path:
 def _third_party(target: Target, *, tests: bool) -> Path:
     """What waspi depends on; does not change when waspi does."""
     requirements = (*_requirements(), *(TESTS if tests else ()))
-    own = cache.content([CONSTRAINTS, Path(__file__), Path(dependency.__file__)])
+    own = cache.content([Path(__file__), Path(dependency.__file__)])
     pythons = sorted(set(target.suites.values()))
-    name = f"{target.name}-{cache.key(rust.sysroot().name, own, *pythons, *requirements)}"
+    name = f"{target.name}-{cache.key(rust.sysroot().name, own, *pythons, *requirements, *lock.pins())}"
 
     def build(folder: Path) -> None:
+        constraints = folder / "constraints.txt"
+        constraints.write_text("\n".join(lock.pins()) + "\n")
         for python in pythons:
             for missing in dependency.MISSING.get(target.name, ()):
                 shutil.copy2(dependency.build(target, python, missing), folder)
             print(f"[pip   ] {target.name}, Python {python}", flush=True)
             platforms = [word for platform in target.pip_platforms for word in ("--platform", platform)]
             tags = ["--only-binary", ":all:", "--implementation", "cp", "--python-version", python, *platforms]
-            where = ["--find-links", folder, "--dest", folder, "-c", CONSTRAINTS]
+            where = ["--find-links", folder, "--dest", folder, "-c", constraints]
             run([sys.executable, "-m", "pip", "download", "--quiet", *tags, *where, *requirements])
 
     return cache.built("third-party", name, build)
