@@ -1,3 +1,79 @@
+//! waspi's binding to the WebAssembly engine: the extension module `waspi._wasmer`.
+//!
+//! `_wasmer.pyi` documents what Python sees. Inside, everything is written against the traits of `engine`; the engine
+//! itself stands in `wasmer_backend`.
+
+mod abi;
+mod artifact;
+mod assemblyscript;
+mod bounds;
+mod buffer;
+mod canceller;
+mod ending;
+mod engine;
+mod fault;
+mod features;
+mod host;
+mod instance;
+mod limits;
+mod link;
+mod loaded;
+mod lockdown;
+mod log;
+mod module;
+mod outcome;
+mod raise;
+mod run;
+mod shape;
+mod strip;
+mod survey;
+mod text;
+mod wasi;
+mod wasi_clock;
+mod wasmer_backend;
+mod watchdog;
+
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use buffer::Lent;
+use engine::{Compiled, Program};
+use fault::{Fault, Kind, guarded};
+use raise::raise;
+
+/// See `_wasmer.pyi`.
+#[pyfunction(name = "strip")]
+fn strip_module<'py>(py: Python<'py>, wasm: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    let lent = Lent::new(wasm)?;
+    let bytes = lent.stable(py)?;
+    let stripped = guarded(|| {
+        strip::strip(&bytes).map_err(|error| {
+            Fault::new(Kind::InvalidModule, format!("this is no WebAssembly module: {}; fetch it again", error.message()))
+        })
+    });
+    stripped.map(|stripped| PyBytes::new(py, &stripped.wasm)).map_err(|fault| raise(py, fault))
+}
+
+/// See `_wasmer.pyi`.
+#[pyfunction]
+fn wat2wasm<'py>(py: Python<'py>, text: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    let lent = Lent::new(text)?;
+    let bytes = lent.stable(py)?;
+    let wasm = guarded(|| text::translate(&bytes));
+    wasm.map(|wasm| PyBytes::new(py, &wasm)).map_err(|fault| raise(py, fault))
+}
+
 #[pymodule]
-fn _wasmer(_m: &Bound<'_, PyModule>) -> PyResult<()> { Ok(()) }
+fn _wasmer(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add("ENGINE", Compiled::engine())?;
+    m.add("TARGET", target_lexicon::HOST.to_string())?;
+    m.add("FINGERPRINT", artifact::fingerprint())?;
+    m.add_class::<bounds::Bounds>()?;
+    m.add_class::<canceller::Canceller>()?;
+    m.add_class::<outcome::Outcome>()?;
+    m.add_class::<instance::Instance>()?;
+    m.add_class::<module::Module>()?;
+    m.add_function(wrap_pyfunction!(strip_module, m)?)?;
+    m.add_function(wrap_pyfunction!(wat2wasm, m)?)?;
+    lockdown::register(m)
+}

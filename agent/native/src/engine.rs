@@ -1,0 +1,69 @@
+//! What waspi asks of a WebAssembly engine, and which one is in.
+//!
+//! Everything outside `wasmer_backend` and `wasmi_backend` is written against these two traits.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+
+use crate::fault::Fault;
+use crate::host::{Host, Offer, View};
+use crate::limits::Limits;
+use crate::shape::Shape;
+
+#[cfg(not(feature = "wasmi"))]
+pub use crate::wasmer_backend::Program as Compiled;
+#[cfg(feature = "wasmi")]
+pub use crate::wasmi_backend::Program as Compiled;
+
+/// A compiled module, free of guest state.
+pub trait Program: Sized + Send + Sync {
+    type Guest: Guest;
+
+    /// Name and version, for people.
+    fn engine() -> String;
+    /// What decides whether native code made elsewhere runs here: engine, target, processor features.
+    fn fingerprint() -> String;
+    /// Compile a stripped module that was surveyed; `imports` has an offer for every function it imports.
+    fn compile(wasm: &[u8], imports: Vec<&'static Offer>, deadline: Instant) -> Result<Self, Fault>;
+    /// Native code as `compile`d on an engine of the same fingerprint, and its hash checked.
+    fn load(code: &[u8], imports: Vec<&'static Offer>) -> Result<Self, Fault>;
+    fn serialize(&self) -> Result<Vec<u8>, Fault>;
+    /// A fresh instance, whose start function did not run yet.
+    fn instantiate(&self, limits: &Limits, host: Host) -> Result<Self::Guest, Fault>;
+}
+
+/// How a guest call ended when it did not return.
+#[derive(Debug)]
+pub enum Ending {
+    /// The guest trapped: kind and message, index of the function and offset in the stripped module where known.
+    Trap { kind: crate::fault::Kind, message: String, function: Option<u32>, offset: Option<u64> },
+    /// The tank was empty: all fuel used, or the watchdog emptied it.
+    OutOfFuel { function: Option<u32> },
+    /// A host function ended it.
+    Halted(crate::host::Halt),
+}
+
+/// An instance.
+pub trait Guest: Send {
+    /// A function of this instance, ready to be called.
+    type Callee: Copy;
+
+    /// Finish the instantiation: data, elements and the start function.
+    fn start(&mut self) -> Result<(), Ending>;
+    /// An exported function.
+    fn callee(&mut self, name: &str) -> Option<Self::Callee>;
+    /// Call with 32-bit arguments; the result's raw bits.
+    fn call(&mut self, callee: Self::Callee, args: &[u32]) -> Result<u64, Ending>;
+    /// The linear memory as it is now.
+    fn memory(&self) -> View;
+    /// Where the watchdog stops this instance; stays valid as long as the instance lives.
+    fn tank(&self) -> *const AtomicU64;
+    fn set_fuel(&mut self, fuel: u64);
+    fn fuel_left(&self) -> u64;
+    fn host(&mut self) -> &mut Host;
+}
+
+/// The offers for a module's imports, in order; a fault names what is not offered.
+pub fn link(shape: &Shape) -> Result<Vec<&'static Offer>, Fault> {
+    shape.imports.iter().map(crate::link::offer).collect()
+}

@@ -1,0 +1,92 @@
+//! Which WebAssembly features are on, and what is said about the others.
+
+use wasmparser::{BinaryReaderError, FuncValidatorAllocations, Parser, ValidPayload, Validator, WasmFeatures};
+
+use crate::fault::{Fault, Kind};
+
+/// What rustc, clang, Zig, AssemblyScript and TinyGo emit by default, and SIMD, which costs nothing until it is used.
+pub fn on() -> WasmFeatures {
+    let on = WasmFeatures::MUTABLE_GLOBAL
+        | WasmFeatures::SATURATING_FLOAT_TO_INT
+        | WasmFeatures::SIGN_EXTENSION
+        | WasmFeatures::MULTI_VALUE
+        | WasmFeatures::BULK_MEMORY
+        | WasmFeatures::REFERENCE_TYPES
+        | WasmFeatures::GC_TYPES
+        | WasmFeatures::FLOATS
+        | WasmFeatures::EXTENDED_CONST;
+    if cfg!(feature = "wasmi") { on } else { on | WasmFeatures::SIMD }
+}
+
+/// Everything else, by the name that its proposal has.
+const OFF: [(WasmFeatures, &str); 16] = [
+    (WasmFeatures::THREADS, "threads"),
+    (WasmFeatures::MEMORY64, "memory64"),
+    (WasmFeatures::MULTI_MEMORY, "multi-memory"),
+    (WasmFeatures::EXCEPTIONS, "exceptions"),
+    (WasmFeatures::LEGACY_EXCEPTIONS, "legacy exceptions"),
+    (WasmFeatures::TAIL_CALL, "tail calls"),
+    (WasmFeatures::SIMD, "SIMD"),
+    (WasmFeatures::RELAXED_SIMD, "relaxed SIMD"),
+    (WasmFeatures::FUNCTION_REFERENCES, "function references"),
+    (WasmFeatures::GC.union(WasmFeatures::FUNCTION_REFERENCES), "garbage collection"),
+    (WasmFeatures::CUSTOM_PAGE_SIZES, "custom page sizes"),
+    (WasmFeatures::WIDE_ARITHMETIC, "wide arithmetic"),
+    (WasmFeatures::STACK_SWITCHING.union(WasmFeatures::FUNCTION_REFERENCES), "stack switching"),
+    (WasmFeatures::SHARED_EVERYTHING_THREADS.union(WasmFeatures::THREADS), "shared-everything threads"),
+    (WasmFeatures::MEMORY_CONTROL, "memory control"),
+    (WasmFeatures::COMPACT_IMPORTS, "compact imports"),
+];
+
+/// Whether `error` is about a feature that is off, and which; else the module is plainly invalid.
+///
+/// The module is validated once more for each feature that is off, up to the error and without the function bodies
+/// before it: the feature that moves the error is the one the module needs.
+pub fn explain(wasm: &[u8], error: &BinaryReaderError) -> Fault {
+    for (feature, name) in OFF {
+        if on().contains(feature) {
+            continue;
+        }
+        match error_near(wasm, on() | feature, error.offset()) {
+            Some(other) if other.offset() == error.offset() && other.message() == error.message() => {}
+            _ => return unsupported(name).at(error.offset() as u64),
+        }
+    }
+    let offset = error.offset() as u64;
+    Fault::new(
+        Kind::InvalidModule,
+        format!("the module does not validate: {} (at byte {offset}); build it anew or fetch it again", error.message()),
+    )
+    .at(offset)
+}
+
+/// The first error with these features in the sections up to `offset` and in the function body around it.
+fn error_near(wasm: &[u8], features: WasmFeatures, offset: usize) -> Option<BinaryReaderError> {
+    let mut parser = Parser::new(0);
+    parser.set_features(features);
+    let mut validator = Validator::new_with_features(features);
+    let attempt = || {
+        for payload in parser.parse_all(wasm) {
+            let payload = payload?;
+            if payload.as_section().is_some_and(|(_, range)| range.start > offset) {
+                break;
+            }
+            if let ValidPayload::Func(function, body) = validator.payload(&payload)?
+                && body.range().start <= offset
+                && offset <= body.range().end
+            {
+                function.into_validator(FuncValidatorAllocations::default()).validate(&body)?;
+            }
+        }
+        Ok(())
+    };
+    attempt().err()
+}
+
+/// The fault for a feature by name.
+pub fn unsupported(name: &str) -> Fault {
+    Fault::new(
+        Kind::UnsupportedFeature,
+        format!("the module needs {name}, which waspi has switched off: build it without"),
+    )
+}

@@ -1,0 +1,151 @@
+//! `waspi._wasmer.Module`.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::abi::Abi;
+use crate::bounds::Bounds;
+use crate::buffer::Lent;
+use crate::canceller::Canceller;
+use crate::fault::{Fault, guarded};
+use crate::instance::Instance;
+use crate::limits::Limits;
+use crate::loaded::Loaded;
+use crate::outcome::Outcome;
+use crate::raise::{raise, raise_run};
+use crate::run::{Clock, Input, Product, Session, Terms, Usage};
+
+/// See `_wasmer.pyi`.
+#[pyclass(frozen, module = "waspi._wasmer")]
+pub struct Module(Arc<Loaded>);
+
+/// A fresh instance for one run.
+fn run_once(
+    loaded: &Loaded,
+    terms: &Terms,
+    canceller: Option<&Canceller>,
+    input: Input,
+) -> (Result<Product, Fault>, Usage) {
+    let clock = Clock::start();
+    let opened = guarded(|| Session::open(&loaded.program, &loaded.shape, terms, &clock));
+    match opened {
+        Ok(mut session) => session.watched(loaded, terms, &clock, canceller, |session| {
+            session.initialize(terms)?;
+            session.call(input, terms)
+        }),
+        Err(fault) => (Err(fault), Usage::default()),
+    }
+}
+
+#[pymethods]
+impl Module {
+    #[staticmethod]
+    #[pyo3(signature = (wasm, *, bounds = None))]
+    fn compile(py: Python<'_>, wasm: &Bound<'_, PyAny>, bounds: Option<&Bound<'_, Bounds>>) -> PyResult<Self> {
+        let lent = Lent::new(wasm)?;
+        let bytes = lent.stable(py)?;
+        let bytes: &[u8] = &bytes;
+        let bounds = bounds.map(|bounds| *bounds.get()).unwrap_or_default();
+        let loaded = py.detach(|| guarded(|| Loaded::compile(bytes, &bounds)));
+        loaded.map(|loaded| Self(Arc::new(loaded))).map_err(|fault| raise(py, fault))
+    }
+
+    #[staticmethod]
+    fn load(py: Python<'_>, artifact: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let lent = Lent::new(artifact)?;
+        let bytes = lent.stable(py)?;
+        let bytes: &[u8] = &bytes;
+        let loaded = py.detach(|| guarded(|| Loaded::load(bytes)));
+        loaded.map(|loaded| Self(Arc::new(loaded))).map_err(|fault| raise(py, fault))
+    }
+
+    fn serialize<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes = py.detach(|| guarded(|| self.0.serialize())).map_err(|fault| raise(py, fault))?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+
+    #[getter]
+    fn sha256(&self) -> &str {
+        &self.0.sha256
+    }
+
+    #[getter]
+    fn exports(&self) -> Vec<(&str, &str)> {
+        let shape = &self.0.shape;
+        shape.export_order.iter().map(|name| (name.as_str(), shape.exports[name].text.as_str())).collect()
+    }
+
+    #[getter]
+    fn imports(&self) -> Vec<(&str, &str, &str)> {
+        let imports = self.0.shape.imports.iter();
+        imports.map(|import| (import.module.as_str(), import.name.as_str(), import.kind.as_str())).collect()
+    }
+
+    #[pyo3(signature = (input, *, memory = "memory", alloc = "alloc", entry = "append", headroom = 30, fuel = None,
+                        memory_bytes = None, time_ms = None, output_bytes = None, log_bytes = None, canceller = None,
+                        trace = false))]
+    #[allow(clippy::too_many_arguments)] // each is a keyword with a default in Python
+    fn run(
+        &self,
+        py: Python<'_>,
+        input: &Bound<'_, PyAny>,
+        memory: &str,
+        alloc: &str,
+        entry: &str,
+        headroom: u32,
+        fuel: Option<u64>,
+        memory_bytes: Option<u64>,
+        time_ms: Option<u64>,
+        output_bytes: Option<u64>,
+        log_bytes: Option<u64>,
+        canceller: Option<&Bound<'_, Canceller>>,
+        trace: bool,
+    ) -> PyResult<Outcome> {
+        let lent = Lent::new(input)?;
+        let input = lent.input();
+        let terms = Terms {
+            abi: Abi { memory: memory.into(), alloc: alloc.into(), entry: entry.into(), headroom },
+            limits: Limits::new(fuel, memory_bytes, time_ms, output_bytes, log_bytes),
+        };
+        let canceller = canceller.map(Bound::get);
+        let (result, usage) = py.detach(|| run_once(&self.0, &terms, canceller, input));
+        let product = result.map_err(|fault| raise_run(py, fault, &usage))?;
+        Ok(Outcome::new(py, &product, &usage, trace))
+    }
+
+    #[pyo3(signature = (*, memory = "memory", alloc = "alloc", entry = "append", headroom = 30, fuel = None,
+                        memory_bytes = None, time_ms = None, output_bytes = None, log_bytes = None, canceller = None,
+                        trace = false))]
+    #[allow(clippy::too_many_arguments)] // as above
+    fn instantiate(
+        &self,
+        py: Python<'_>,
+        memory: &str,
+        alloc: &str,
+        entry: &str,
+        headroom: u32,
+        fuel: Option<u64>,
+        memory_bytes: Option<u64>,
+        time_ms: Option<u64>,
+        output_bytes: Option<u64>,
+        log_bytes: Option<u64>,
+        canceller: Option<Py<Canceller>>,
+        trace: bool,
+    ) -> PyResult<Instance> {
+        let terms = Terms {
+            abi: Abi { memory: memory.into(), alloc: alloc.into(), entry: entry.into(), headroom },
+            limits: Limits::new(fuel, memory_bytes, time_ms, output_bytes, log_bytes),
+        };
+        let loaded = self.0.clone();
+        let (result, usage) = py.detach(|| Instance::open(loaded, terms, canceller, trace));
+        result.map_err(|fault| raise_run(py, fault, &usage))
+    }
+
+    #[pyo3(signature = (*, memory = "memory", alloc = "alloc", entry = "append"))]
+    fn check_abi(&self, py: Python<'_>, memory: &str, alloc: &str, entry: &str) -> PyResult<()> {
+        let abi = Abi { memory: memory.into(), alloc: alloc.into(), entry: entry.into(), headroom: 0 };
+        abi.check(&self.0.shape).map(drop).map_err(|fault| raise(py, fault))
+    }
+}

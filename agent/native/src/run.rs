@@ -1,0 +1,294 @@
+//! One run: `_initialize`, alloc, copy, call, read, dealloc. Every number that comes from the guest is checked here.
+
+use std::sync::Arc;
+
+use crate::abi::{Abi, DEALLOC, INITIALIZE, Verdict};
+use crate::canceller::Canceller;
+use crate::engine::{Compiled, Ending, Guest, Program};
+use crate::ending;
+use crate::fault::{Fault, Kind};
+use crate::host::Host;
+use crate::limits::Limits;
+use crate::loaded::Loaded;
+use crate::log::Log;
+use crate::shape::Shape;
+use crate::watchdog::{self, Slot, Stop};
+
+type Instance = <Compiled as Program>::Guest;
+type Callee = <Instance as Guest>::Callee;
+
+/// Bytes that the caller lends for the length of a run.
+#[derive(Clone, Copy)]
+pub struct Input {
+    pub address: *const u8,
+    pub length: usize,
+}
+
+// SAFETY: the lender holds the object while the run goes on without the GIL.
+unsafe impl Send for Input {}
+// SAFETY: as above; it is two numbers.
+unsafe impl Sync for Input {}
+
+/// What a run used, whether it succeeded or not.
+#[derive(Default)]
+pub struct Usage {
+    pub log: Vec<u8>,
+    pub fuel: u64,
+    pub memory_bytes: u64,
+    pub run_us: u64,
+}
+
+/// What happened in memory.
+#[derive(Clone, Copy)]
+pub struct Trace {
+    pub pointer: u32,
+    pub input_size: u64,
+    pub buffer_size: u32,
+    pub memory_address: u64,
+    pub buffer_address: u64,
+    pub new_size: u32,
+    pub result_pointer: u32,
+    pub memory_bytes: u64,
+}
+
+pub struct Product {
+    pub output: Vec<u8>,
+    pub trace: Trace,
+}
+
+/// What the caller decides about a run.
+#[derive(Clone)]
+pub struct Terms {
+    pub abi: Abi,
+    pub limits: Limits,
+}
+
+/// An instance with its callable exports.
+pub struct Session {
+    guest: Instance,
+    verdict: Verdict,
+    alloc: Option<Callee>,
+    entry: Option<Callee>,
+    dealloc: Option<Callee>,
+}
+
+// SAFETY: a callee is an address inside the guest, which is `Send` and owned here.
+unsafe impl Send for Session {}
+
+/// When a run began, and the slot that it is watched in.
+pub struct Clock {
+    begin: u64,
+    slot: Arc<Slot>,
+}
+
+impl Clock {
+    pub fn start() -> Self {
+        Self { begin: watchdog::now(), slot: Slot::current() }
+    }
+
+    fn deadline(&self, limits: &Limits) -> Option<u64> {
+        limits.time.map(|time| self.begin.saturating_add(time.as_nanos() as u64))
+    }
+
+    fn run_us(&self) -> u64 {
+        (watchdog::now() - self.begin) / 1_000
+    }
+}
+
+impl Session {
+    /// A fresh instance that has not run yet.
+    pub fn open(program: &Compiled, shape: &Shape, terms: &Terms, clock: &Clock) -> Result<Self, Fault> {
+        let verdict = terms.abi.check(shape)?;
+        let needed = shape.memory.map_or(0, |pages| pages.minimum * 65_536);
+        if needed > terms.limits.memory {
+            return Err(Fault::new(
+                Kind::MemoryLimit,
+                format!(
+                    "the module needs {needed} bytes of memory at its start, the limit is {}: raise the limit or build \
+                     the module with less",
+                    terms.limits.memory
+                ),
+            ));
+        }
+        let host = Host { log: Log::new(terms.limits.log), slot: clock.slot.clone() };
+        let guest = program.instantiate(&terms.limits, host)?;
+        Ok(Self { guest, verdict, alloc: None, entry: None, dealloc: None })
+    }
+
+    /// Start function and `_initialize`: once, before the first call.
+    pub fn initialize(&mut self, terms: &Terms) -> Result<(), Ending> {
+        self.guest.start()?;
+        if self.verdict.initialize
+            && let Some(callee) = self.guest.callee(INITIALIZE)
+        {
+            self.guest.call(callee, &[])?;
+        }
+        self.alloc = self.guest.callee(&terms.abi.alloc);
+        self.entry = self.guest.callee(&terms.abi.entry);
+        if self.verdict.dealloc {
+            self.dealloc = self.guest.callee(DEALLOC);
+        }
+        Ok(())
+    }
+
+    /// Watch `work`, and translate what comes of it.
+    pub fn watched<T>(
+        &mut self,
+        loaded: &Loaded,
+        terms: &Terms,
+        clock: &Clock,
+        canceller: Option<&Canceller>,
+        work: impl FnOnce(&mut Self) -> Result<T, Broken>,
+    ) -> (Result<T, Fault>, Usage) {
+        let tank = terms.limits.tank();
+        self.guest.set_fuel(tank);
+        self.guest.host().slot = clock.slot.clone();
+        // SAFETY: the guest outlives this function, which disarms the slot whatever `work` does.
+        let armed = unsafe { clock.slot.arm(self.guest.tank(), clock.deadline(&terms.limits)) };
+        let attached = armed.and_then(|()| canceller.map_or(Ok(()), |canceller| canceller.attach(&clock.slot)));
+        let worked = match attached {
+            Ok(()) => {
+                let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(self)));
+                worked.unwrap_or_else(|payload| Err(Broken::Fault(Fault::panic(payload.as_ref()))))
+            }
+            Err(fault) => Err(Broken::Fault(fault)),
+        };
+        if let Some(canceller) = canceller {
+            canceller.detach(&clock.slot);
+        }
+        let stopped = clock.slot.disarm();
+        let left = stopped.map_or_else(|| self.guest.fuel_left(), |(_, level)| level.min(tank));
+        let ran_dry = matches!(&worked, Err(Broken::Ending(Ending::OutOfFuel { .. }))) && stopped.is_none();
+        let usage = Usage {
+            log: self.guest.host().log.take(),
+            fuel: if ran_dry { tank } else { tank - left },
+            memory_bytes: self.guest.memory().size as u64,
+            run_us: clock.run_us(),
+        };
+        let stop = stopped.map(|(stop, _)| stop);
+        let result = worked.map_err(|broken| match broken {
+            Broken::Fault(fault) => fault,
+            Broken::Ending(end) => ending::explain(end, stop, loaded, &terms.limits),
+        });
+        (result, usage)
+    }
+
+    /// Run the entry once.
+    pub fn call(&mut self, input: Input, terms: &Terms) -> Result<Product, Broken> {
+        let size = buffer_size(input, terms.abi.headroom)?;
+        let alloc = self.alloc.expect("checked by the ABI's verdict");
+        let entry = self.entry.expect("checked by the ABI's verdict");
+
+        let pointer = self.guest.call(alloc, &[size])? as u32;
+        let memory = self.guest.memory();
+        inside(&terms.abi.alloc, "a buffer", pointer, size, memory.size)?;
+        // SAFETY: `input` is lent for the run; `inside` has checked the other end; host and guest memory never overlap.
+        unsafe { std::ptr::copy_nonoverlapping(input.address, memory.base.add(pointer as usize), input.length) };
+
+        let word = self.guest.call(entry, &[pointer, input.length as u32])?;
+        let memory = self.guest.memory();
+        let (start, length) = if self.verdict.packed {
+            ((word >> 32) as u32, word as u32)
+        } else {
+            (pointer, plain_size(&terms.abi, word as u32, size, input.length)?)
+        };
+        inside(&terms.abi.entry, "a result", start, length, memory.size)?;
+        if let Some(limit) = terms.limits.output
+            && u64::from(length) > limit
+        {
+            let message = format!("the result has {length} bytes, the limit is {limit}: raise it or return less");
+            return Err(Fault::new(Kind::OutputLimit, message).into());
+        }
+        // SAFETY: `inside` has checked both ends, and the guest does not run.
+        let output = unsafe { std::slice::from_raw_parts(memory.base.add(start as usize), length as usize) }.to_vec();
+        let trace = Trace {
+            pointer,
+            input_size: input.length as u64,
+            buffer_size: size,
+            memory_address: memory.base as u64,
+            buffer_address: memory.base as u64 + u64::from(pointer),
+            new_size: length,
+            result_pointer: start,
+            memory_bytes: memory.size as u64,
+        };
+        if let Some(dealloc) = self.dealloc {
+            self.guest.call(dealloc, &[pointer, size])?;
+            if start != pointer && length > 0 {
+                self.guest.call(dealloc, &[start, length])?;
+            }
+        }
+        Ok(Product { output, trace })
+    }
+}
+
+/// Why a run did not reach its end.
+pub enum Broken {
+    Fault(Fault),
+    Ending(Ending),
+}
+
+impl From<Fault> for Broken {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Ending> for Broken {
+    fn from(ending: Ending) -> Self {
+        Self::Ending(ending)
+    }
+}
+
+/// The fault for a run that was canceled before it began.
+pub fn canceled() -> Fault {
+    ending::stopped(Stop::Canceled, None)
+}
+
+fn buffer_size(input: Input, headroom: u32) -> Result<u32, Fault> {
+    u32::try_from(input.length).ok().and_then(|length| length.checked_add(headroom)).ok_or_else(|| {
+        let message = format!(
+            "the input has {} bytes, with the headroom of {headroom} more than a 32-bit guest can address: send less",
+            input.length
+        );
+        Fault::new(Kind::InputTooLarge, message)
+    })
+}
+
+fn inside(export: &str, what: &str, address: u32, length: u32, memory: usize) -> Result<(), Fault> {
+    if u64::from(address) + u64::from(length) <= memory as u64 {
+        return Ok(());
+    }
+    Err(Fault::new(
+        Kind::Pointer,
+        format!(
+            "{export:?} returned {what} of {length} bytes at {address}{}, beyond the memory of {memory} bytes: correct \
+             the guest",
+            signed(address)
+        ),
+    ))
+}
+
+fn plain_size(abi: &Abi, found: u32, buffer: u32, input: usize) -> Result<u32, Fault> {
+    if found <= buffer {
+        return Ok(found);
+    }
+    if (found as i32) < 0 {
+        let message = format!("{:?} returned the negative size {}: correct the guest", abi.entry, found as i32);
+        return Err(Fault::new(Kind::Pointer, message));
+    }
+    Err(Fault::new(
+        Kind::Overrun,
+        format!(
+            "{:?} returned {found} bytes in a buffer of {buffer} (input {input} + headroom {}): raise the headroom in \
+             the ABI description to at least {}, or return i64",
+            abi.entry,
+            abi.headroom,
+            u64::from(found).saturating_sub(input as u64)
+        ),
+    ))
+}
+
+/// Addresses beyond 2 GiB are mostly negative numbers by mistake.
+fn signed(address: u32) -> String {
+    if (address as i32) < 0 { format!(" ({} as i32)", address as i32) } else { String::new() }
+}

@@ -1,0 +1,153 @@
+//! An instance on Wasmer's machine.
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use wasmer_compiler::InstantiationError;
+use wasmer_types::{Pages, RawValue};
+use wasmer_vm::{
+    StoreObjects, Trap, VMConfig, VMExtern, VMFunctionBody, VMFunctionContext, VMGlobalDefinition, VMInstance,
+    VMTrampoline, init_traps, wasmer_call_trampoline,
+};
+
+use super::imports::Env;
+use super::memory::PAGE;
+use super::program::Code;
+use super::trap;
+use super::tunables::Tunables;
+use crate::engine::{self, Ending};
+use crate::fault::{Fault, Kind};
+use crate::host::{Host, View};
+use crate::limits::Limits;
+
+/// The guest's stack. What rustc and clang give a guest of their own lies in its memory and does not count here.
+const CONFIG: VMConfig = VMConfig { wasm_stack_size: Some(1 << 20) };
+
+pub struct Guest {
+    // Dropped in this order: the instance, the objects that it points to, what host functions use, the code.
+    instance: VMInstance,
+    objects: Box<StoreObjects>,
+    env: Box<Env>,
+    tank: NonNull<VMGlobalDefinition>,
+    dry: NonNull<VMGlobalDefinition>,
+    code: Arc<Code>,
+}
+
+// SAFETY: everything that the pointers lead to is owned by this struct and used by one thread at a time.
+unsafe impl Send for Guest {}
+
+/// Addresses of a function and of the code that calls it.
+#[derive(Clone, Copy)]
+pub struct Callee {
+    vmctx: VMFunctionContext,
+    body: *const VMFunctionBody,
+    trampoline: VMTrampoline,
+}
+
+impl Guest {
+    pub fn new(code: Arc<Code>, limits: &Limits, host: Host) -> Result<Self, Fault> {
+        init_traps();
+        let cap = (limits.memory / PAGE as u64).min(65_536) as u32;
+        let tunables = Tunables::for_instance(Pages(cap));
+        let mut objects = Box::<StoreObjects>::default();
+        let mut env = Box::new(Env { host, memory: None });
+        let address = std::ptr::from_mut(&mut *env);
+        let imports: Vec<_> = code.imports.iter().map(|linked| linked.import(&mut objects, address)).collect();
+        let artifact = code.module.sys_artifact().expect("compiled or loaded by this backend");
+        // SAFETY: the objects stay where they are as long as the instance lives; the imports come from them.
+        let instance = unsafe { artifact.instantiate(&tunables, &imports, &mut objects) }.map_err(refused)?;
+        let noted = tunables.noted();
+        env.memory = noted.memory;
+        let &[.., tank, dry] = noted.globals.as_slice() else {
+            return Err(Fault::new(Kind::Internal, "the module was compiled without metering"));
+        };
+        Ok(Self { instance, objects, env, tank, dry, code })
+    }
+
+    fn ending(&self, trap: Trap) -> Ending {
+        // SAFETY: a global of this instance; the guest does not run.
+        let dry = unsafe { self.dry.as_ref().val.u32 } != 0;
+        trap::ending(trap, dry)
+    }
+}
+
+fn refused(error: InstantiationError) -> Fault {
+    match error {
+        InstantiationError::Link(error) => {
+            Fault::new(Kind::Device, format!("the instance could not be made: {error}; free memory or lower the limits"))
+        }
+        other => Fault::new(Kind::Internal, format!("the instance could not be made: {other}")),
+    }
+}
+
+impl engine::Guest for Guest {
+    type Callee = Callee;
+
+    fn start(&mut self) -> Result<(), Ending> {
+        let artifact = self.code.module.sys_artifact().expect("compiled or loaded by this backend");
+        // SAFETY: called once, directly after `instantiate`.
+        let done = unsafe { artifact.finish_instantiation(&CONFIG, None, &mut self.instance) };
+        done.map_err(|error| match error {
+            InstantiationError::Start(trap) => self.ending(trap),
+            other => Ending::Trap { kind: Kind::Internal, message: other.to_string(), function: None, offset: None },
+        })
+    }
+
+    fn callee(&mut self, name: &str) -> Option<Callee> {
+        let VMExtern::Function(handle) = self.instance.lookup(name)? else {
+            return None;
+        };
+        // SAFETY: a record of this instance, complete since it was linked.
+        let function = unsafe { *handle.get(&self.objects).anyfunc.as_ptr().as_ref() };
+        Some(Callee { vmctx: function.vmctx, body: function.func_ptr, trampoline: function.call_trampoline })
+    }
+
+    fn call(&mut self, callee: Callee, args: &[u32]) -> Result<u64, Ending> {
+        let mut values = [RawValue::default(); 2];
+        for (value, arg) in values.iter_mut().zip(args) {
+            value.u32 = *arg;
+        }
+        // SAFETY: the callee belongs to this instance, and its type was checked: at most two parameters, one result.
+        let done = unsafe {
+            wasmer_call_trampoline(
+                None,
+                &CONFIG,
+                callee.vmctx,
+                callee.trampoline,
+                callee.body,
+                values.as_mut_ptr().cast(),
+            )
+        };
+        match done {
+            // SAFETY: every bit pattern is a number.
+            Ok(()) => Ok(unsafe { values[0].u64 }),
+            Err(trap) => Err(self.ending(trap)),
+        }
+    }
+
+    fn memory(&self) -> View {
+        self.env.view()
+    }
+
+    fn tank(&self) -> *const AtomicU64 {
+        self.tank.as_ptr().cast_const().cast()
+    }
+
+    fn set_fuel(&mut self, fuel: u64) {
+        // SAFETY: globals of this instance, aligned to 16 bytes; the guest does not run.
+        unsafe {
+            (*self.tank()).store(fuel, Ordering::SeqCst);
+            self.dry.as_mut().val.u32 = 0;
+        }
+    }
+
+    fn fuel_left(&self) -> u64 {
+        // SAFETY: as in `set_fuel`.
+        unsafe { (*self.tank()).load(Ordering::SeqCst) }
+    }
+
+    fn host(&mut self) -> &mut Host {
+        &mut self.env.host
+    }
+}

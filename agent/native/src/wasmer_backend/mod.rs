@@ -1,0 +1,14 @@
+//! Wasmer with Cranelift behind the traits of `engine`.
+//!
+//! It stands on `wasmer-vm` and `wasmer-compiler` directly rather than on `wasmer::Store`: an instance is made of the
+//! parts that a run needs, the tank is read where the generated code keeps it, and no per-call bookkeeping is paid.
+
+mod guest;
+mod imports;
+mod memory;
+mod program;
+mod region;
+mod trap;
+mod tunables;
+
+pub use program::Program;

@@ -1,0 +1,111 @@
+//! Address space for linear memories, used again from run to run.
+//!
+//! A region is mapped once, as large as the run's cap, so that a memory never moves. What a run has touched is zeroed
+//! when it comes back: page by page while that is few, by `MADV_DONTNEED` when it is many.
+
+use std::sync::{Mutex, PoisonError};
+
+/// Regions that wait for the next run; a process rarely has more runs at once.
+const IDLE: usize = 8;
+/// Resident bytes that are zeroed by hand rather than given back to the kernel.
+const BY_HAND: usize = 512 << 10;
+/// Inaccessible bytes behind a region; the bounds checks do not rely on them.
+const GUARD: usize = 64 << 10;
+
+static POOL: Mutex<Vec<Region>> = Mutex::new(Vec::new());
+
+/// A private anonymous mapping, all zero.
+#[derive(Debug)]
+pub struct Region {
+    pub base: *mut u8,
+    pub size: usize,
+}
+
+// SAFETY: a region is plain memory that one owner uses at a time.
+unsafe impl Send for Region {}
+// SAFETY: as above; shared references read the two numbers only.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// A zeroed region of at least `size` bytes; `None` when the kernel refuses.
+    pub fn take(size: usize) -> Option<Self> {
+        let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |region: &Self| region.size >= size && region.size / 2 <= size;
+        if let Some(index) = pool.iter().position(fits) {
+            return Some(pool.swap_remove(index));
+        }
+        drop(pool);
+        Self::map(size)
+    }
+
+    /// Give it back after `used` bytes at its start may have been written.
+    pub fn give_back(self, used: usize) {
+        self.clean(used);
+        let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.len() >= IDLE {
+            // The oldest goes: sizes that nobody asks for any more age out.
+            let oldest = pool.remove(0);
+            drop(pool);
+            drop(oldest);
+            pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+        }
+        pool.push(self);
+    }
+
+    fn map(size: usize) -> Option<Self> {
+        // SAFETY: a new mapping at an address of the kernel's choice.
+        let base = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                size + GUARD,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        if base == libc::MAP_FAILED {
+            return None;
+        }
+        let region = Self { base: base.cast(), size };
+        // SAFETY: both ranges lie in the new mapping. Huge pages would make every first touch cost 2 MiB of zeroes.
+        unsafe {
+            libc::mprotect(region.base.add(size).cast(), GUARD, libc::PROT_NONE);
+            libc::madvise(base, size, libc::MADV_NOHUGEPAGE);
+        }
+        Some(region)
+    }
+
+    fn clean(&self, used: usize) {
+        let page = page_size();
+        let pages = used.div_ceil(page);
+        let mut resident = [0_u8; 2_048];
+        if pages <= resident.len() {
+            // SAFETY: `resident` has a byte for every page of the range, which lies in the mapping.
+            let known = unsafe { libc::mincore(self.base.cast(), pages * page, resident.as_mut_ptr().cast()) } == 0;
+            let touched = resident[..pages].iter().filter(|page| **page & 1 == 1).count();
+            if known && touched * page <= BY_HAND {
+                for index in (0..pages).filter(|index| resident[*index] & 1 == 1) {
+                    // SAFETY: a page of the region, which nobody else uses now.
+                    unsafe { std::ptr::write_bytes(self.base.add(index * page), 0, page) };
+                }
+                return;
+            }
+        }
+        // SAFETY: the range lies in the mapping, which is private and anonymous: it reads as zero afterwards.
+        unsafe { libc::madvise(self.base.cast(), pages * page, libc::MADV_DONTNEED) };
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: exactly the mapping that `map` made.
+        unsafe { libc::munmap(self.base.cast(), self.size + GUARD) };
+    }
+}
+
+fn page_size() -> usize {
+    static PAGE: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    // SAFETY: sysconf reads a constant of the system.
+    *PAGE.get_or_init(|| usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4_096))
+}
