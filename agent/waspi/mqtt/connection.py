@@ -253,7 +253,7 @@ class Connection:
             hint = {
                 0x85: "the client id is refused",
                 0x86: "user name or password are wrong",
-                0x87: "this user may not connect",
+                0x87: "user name or password are wrong, or this user may not connect",
                 0x8A: "this client is banned",
                 0x97: "the broker's quota is used up",
             }.get(code.value, str(code))
