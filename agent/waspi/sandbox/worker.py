@@ -10,7 +10,6 @@ from __future__ import annotations
 import _thread
 import os
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from waspi import _wasmer
 from waspi.errors import ArtifactError, OutputLimitError, TimeLimitError, WaspiError, WorkerError
@@ -18,6 +17,7 @@ from waspi.sandbox import frame
 from waspi.sandbox.plea import greet, lower_priority, read_fd, refuse, send
 from waspi.sandbox.receiver import CONTROL_FD, SOCKET_FD, Receiver
 
+TYPE_CHECKING = False  # not typing's: importing that would cost every worker 8 ms of its start
 if TYPE_CHECKING:
     from waspi._wasmer import Canceller, Module
 
