@@ -8,7 +8,7 @@ import typer
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
 
-app = typer.Typer(rich_markup_mode="rich")
+app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
 
 @app.command(epilog=examples("waspi agent --config /etc/waspi/device.toml"))

@@ -13,7 +13,7 @@ from waspi.cli.exit_code import ExitCode
 from waspi.cli.guest_options import AbiOption, EntryOption, abi_of
 from waspi.cli.input_source import InputArgument, InputFileOption, read_input
 
-app = typer.Typer(rich_markup_mode="rich")
+app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
 
 @app.command(

@@ -10,7 +10,12 @@ from waspi.cli.console import write_line
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
 
-app = typer.Typer(rich_markup_mode="rich", add_completion=False, no_args_is_help=True, help="Check a device's configuration, or print one.")
+app = typer.Typer(
+    rich_markup_mode="rich",
+    add_completion=False,
+    no_args_is_help=True,
+    help="Check a device's configuration, or print one.",
+)
 
 
 @app.command(epilog=examples("waspi config check /etc/waspi/device.toml"))

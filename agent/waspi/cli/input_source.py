@@ -11,7 +11,7 @@ from waspi.errors import OperatorError, UsageError
 
 InputArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[INPUT]", help="Input as text. Without it, and without --input-file, what is piped in."),
+    typer.Argument(metavar="INPUT", help="Input as text. Without it, and without --input-file, what is piped in."),
 ]
 InputFileOption = Annotated[
     str | None,

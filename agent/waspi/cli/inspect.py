@@ -15,7 +15,7 @@ from waspi.engine import wasm_from
 from waspi.errors import GuestError
 from waspi.model.abi import DEFAULT_ABI
 
-app = typer.Typer(rich_markup_mode="rich")
+app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
 
 @app.command(epilog=examples("waspi inspect append.wasm", "waspi inspect --entry resize image.wasm --json"))

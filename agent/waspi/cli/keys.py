@@ -10,9 +10,14 @@ from waspi.cli.console import note, write_json, write_line
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
 from waspi.fleet.key_file import KeyFile
-from waspi.fleet.user_folder import user_folder
+from waspi.fleet.user_folder import keys_folder
 
-app = typer.Typer(rich_markup_mode="rich", add_completion=False, no_args_is_help=True, help="Make and show the Ed25519 keys that sign jobs.")
+app = typer.Typer(
+    rich_markup_mode="rich",
+    add_completion=False,
+    no_args_is_help=True,
+    help="Make and show the Ed25519 keys that sign jobs.",
+)
 
 FolderOption = Annotated[
     Path | None, typer.Option("--dir", metavar="DIR", help="Folder of the keys; by default ~/.config/waspi/keys.")
@@ -30,7 +35,7 @@ def new(
 
     Standard output is what a device's configuration needs to trust it. Narrow it there with groups and modules.
     """
-    key = KeyFile.create(folder or _folder(), key_id)
+    key = KeyFile.create(folder or keys_folder(), key_id)
     note(f"private key: {key.path} (keep it; waspi push --sign {key_id} uses it)")
     note("paste into the configuration of the devices that shall trust it:")
     write_line(key.toml())
@@ -40,13 +45,13 @@ def new(
 @app.command("list", epilog=examples("waspi keys list"))
 def list_keys(*, folder: FolderOption = None, as_json: JsonOption = False) -> int:
     """List the keys: id, public key, and whether the private half is here."""
-    keys = KeyFile.all(folder or _folder())
+    keys = KeyFile.all(folder or keys_folder())
     rows = [_row(key) for key in keys]
     if as_json:
         write_json(rows)
         return ExitCode.OK
     if not rows:
-        note(f"no keys in {folder or _folder()}; make one with: waspi keys new ID")
+        note(f"no keys in {folder or keys_folder()}; make one with: waspi keys new ID")
     for row in rows:
         write_line(f"{row['id']:<24} {row['public_key']}  {'private' if row['private'] else 'public only'}")
     return ExitCode.OK
@@ -60,16 +65,12 @@ def show(
     as_json: JsonOption = False,
 ) -> int:
     """Print the lines of a device's configuration that trust a key."""
-    key = KeyFile.find(folder or _folder(), name)
+    key = KeyFile.find(folder or keys_folder(), name)
     if as_json:
         write_json(_row(key))
     else:
         write_line(key.toml())
     return ExitCode.OK
-
-
-def _folder() -> Path:
-    return user_folder() / "keys"
 
 
 def _row(key: KeyFile) -> dict[str, object]:

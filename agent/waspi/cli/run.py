@@ -25,7 +25,7 @@ from waspi.engine import Outcome
 from waspi.errors import GuestError, WaspiError
 from waspi.model.limits import DEFAULT_LIMITS
 
-app = typer.Typer(rich_markup_mode="rich")
+app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
 
 @app.command(

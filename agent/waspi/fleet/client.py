@@ -153,7 +153,7 @@ class Client:
         if not self._loop.inside:  # there, waiting for room would keep the answers from coming that make room
             self._room.acquire()
             handle.future.add_done_callback(lambda _: self._room.release())
-        pending = order.pending(self._topics, on_result, handle.future.set_exception)
+        pending = order.pending(self._topics, on_result, handle.fail, handle.taken.set)
         self._loop.call(lambda: self._courier.submit(pending))
         return handle
 
@@ -191,7 +191,7 @@ class Client:
         handle = GroupHandle(
             order.id, group, expected, withdraw=lambda: self._loop.call(lambda: self._courier.withdraw(order.id))
         )
-        pending = order.pending(self._topics, handle.put, handle.put)
+        pending = order.pending(self._topics, handle.put, handle.fail, handle.taken.set)
         self._loop.call(lambda: self._courier.submit(pending))
         return handle
 

@@ -172,6 +172,7 @@ class Courier:
         if job is not None and job.state is Delivery.SENT:
             if refused is None:
                 job.become(Delivery.TAKEN)
+                job.on_taken()
             else:
                 self._finish(job, refused)
         self._pump()
@@ -286,7 +287,7 @@ class Courier:
         message = Outgoing(
             job.topic,
             job.body,
-            reply_to=self._path.results,
+            reply_to=None if job.detached else self._path.results,
             correlation=job.correlation,
             expires_in_s=expires_in,
             content_type=job.content_type,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -25,6 +26,8 @@ class JobHandle:
         self.device = device
         self.future: Future[Result] = Future()
         """Its callbacks run on the client's thread: they must be short and must not wait for other jobs."""
+        self.taken = threading.Event()
+        """Set when the broker has the job, or when it will never have it."""
         self._explain = explain
         self._withdraw = withdraw
         self.future.set_running_or_notify_cancel()
@@ -40,6 +43,18 @@ class JobHandle:
         except FutureTimeoutError as error:
             raise NoAnswerError(f"no answer for job {self.id} in {timeout:g} s: {self._explain()}") from error
 
+    def wait_until_taken(self, timeout: float | None = None) -> None:
+        """Wait until the broker has the job; raises :class:`NoAnswerError`, and what kept the job from being sent."""
+        if not self.taken.wait(timeout):
+            raise NoAnswerError(f"job {self.id} did not go out: {self._explain()}")
+        if self.future.done():
+            self.future.result()
+
+    def fail(self, error: WaspiError) -> None:
+        """End without a result, on the client's thread."""
+        self.future.set_exception(error)
+        self.taken.set()
+
     def forget(self) -> None:
         """Stop waiting for the answer: the job is not resent any more. The device is not told; see ``cancel``."""
         self._withdraw()
@@ -53,7 +68,10 @@ class GroupHandle:
         self.group = group
         self.expected = frozenset(expected)
         """Devices that are known to be in the group and online; others may answer too."""
+        self.taken = threading.Event()
+        """Set when the broker has the job, or when it will never have it."""
         self._answers: queue.SimpleQueue[Result | WaspiError] = queue.SimpleQueue()
+        self._failure: WaspiError | None = None
         self._open = set(expected)
         self._withdraw = withdraw
 
@@ -62,10 +80,23 @@ class GroupHandle:
         """Expected devices whose answer did not come so far."""
         return frozenset(self._open)
 
-    def put(self, answer: Result | WaspiError) -> bool:
-        """Take an answer in, on the client's thread; never says that it was the last one."""
-        self._answers.put(answer)
+    def put(self, result: Result) -> bool:
+        """Take a result in, on the client's thread; never says that it was the last one."""
+        self._answers.put(result)
         return False
+
+    def fail(self, error: WaspiError) -> None:
+        """End without further results, on the client's thread."""
+        self._failure = error
+        self._answers.put(error)
+        self.taken.set()
+
+    def wait_until_taken(self, timeout: float | None = None) -> None:
+        """Wait until the broker has the job; raises :class:`NoAnswerError`, and what kept the job from being sent."""
+        if not self.taken.wait(timeout):
+            raise NoAnswerError(f"job {self.id} did not go out: the broker did not take it")
+        if self._failure is not None:
+            raise self._failure
 
     def results(self, timeout: float) -> Iterator[Result]:
         """Give results as they come, until all expected devices have answered or ``timeout`` seconds are over.

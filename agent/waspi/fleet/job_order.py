@@ -46,6 +46,8 @@ class JobOptions(TypedDict, total=False):
     """-100..100, higher first."""
     expires_in_s: float | None
     """Seconds after which it must not start any more."""
+    detached: bool
+    """The answer goes to the device's own result topic, for whoever watches, rather than to this client alone."""
     job_id: str
     """An id of the protocol; by default a random one. The same id with the same body never runs twice."""
 
@@ -59,6 +61,7 @@ class JobOrder:
     group: str | None
     body: bytes
     expires_at: float | None
+    detached: bool = False
 
     @classmethod
     def make(
@@ -102,10 +105,14 @@ class JobOrder:
         body = encode_job(job)
         if signing_key is not None:
             body = cose.sign(body, seed=signing_key.seed(), kid=signing_key.id)
-        return cls(job.id, device, group, body, expires_at)
+        return cls(job.id, device, group, body, expires_at, options.get("detached", False))
 
     def pending(
-        self, topics: Topics, on_result: Callable[[Result], bool], on_failure: Callable[[WaspiError], object]
+        self,
+        topics: Topics,
+        on_result: Callable[[Result], bool],
+        on_failure: Callable[[WaspiError], object],
+        on_taken: Callable[[], None],
     ) -> PendingJob:
         """Give what the courier carries."""
         return PendingJob(
@@ -118,6 +125,8 @@ class JobOrder:
             correlation=secrets.token_bytes(_CORRELATION_BYTES),
             on_result=on_result,
             on_failure=on_failure,
+            on_taken=on_taken,
+            detached=self.detached,
             expires_at=self.expires_at,
         )
 

@@ -52,6 +52,10 @@ class PendingJob:
     on_result: Callable[[Result], bool]
     """Takes an answer; says whether it was the last one."""
     on_failure: Callable[[WaspiError], object]
+    on_taken: Callable[[], None]
+    """Told when the broker has it."""
+    detached: bool = False
+    """Sent without Response Topic: the answer goes to the device's own result topic."""
     expires_at: float | None = None
     """Unix time; the broker drops the message then."""
     state: Delivery = Delivery.WAITING

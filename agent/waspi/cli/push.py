@@ -1,0 +1,158 @@
+"""``waspi push``: a job for a device, or for every device of a group."""
+
+from typing import Annotated
+
+import typer
+
+from waspi.cli.broker_options import (
+    BrokerChoice,
+    BrokerOption,
+    CaOption,
+    CertOption,
+    FleetOption,
+    KeyOption,
+    ProfileOption,
+)
+from waspi.cli.console import note, write_line
+from waspi.cli.examples import examples
+from waspi.cli.exit_code import ExitCode
+from waspi.cli.guest_options import (
+    AbiOption,
+    EntryOption,
+    FuelOption,
+    MemoryOption,
+    OutputOption,
+    TimeOption,
+    abi_of,
+    limits_of,
+)
+from waspi.cli.input_source import InputArgument, InputFileOption, read_input
+from waspi.cli.result_report import report_group, report_result
+from waspi.errors import NoAnswerError, UsageError
+from waspi.fleet.client import Client
+from waspi.fleet.job_order import JobOptions
+from waspi.fleet.module_source import module_from
+from waspi.model.limits import Limits
+from waspi.model.module import InlineModule, ModuleRef
+
+app = typer.Typer(rich_markup_mode="rich", add_completion=False)
+
+
+@app.command(
+    epilog=examples(
+        "waspi push --device pi-7 append.wasm 'The input string'",
+        "waspi push --device pi-7 stats@1.2.0 --input-file readings.json --timeout 10 --json",
+        "waspi push --group kitchen --sign ops sha256:9f86d0... 'hello'",
+        "job=$(waspi push --device pi-7 --no-wait long.wasm ''); waspi cancel --device pi-7 $job",
+    )
+)
+def push(
+    module: Annotated[
+        str, typer.Argument(metavar="MODULE", help="A file, sha256:DIGEST, or NAME or NAME@VERSION of a deployed one.")
+    ],
+    text: InputArgument = None,
+    *,
+    device: Annotated[str | None, typer.Option("--device", metavar="ID", help="Device that runs it.")] = None,
+    group: Annotated[str | None, typer.Option("--group", metavar="ID", help="Group whose devices all run it.")] = None,
+    input_file: InputFileOption = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the result, or print the job's id.")] = True,
+    timeout: Annotated[float, typer.Option("--timeout", min=0.001, metavar="S", help="Seconds to wait.")] = 60.0,
+    abi: AbiOption = None,
+    entry: EntryOption = None,
+    fuel: FuelOption = None,
+    memory_mib: MemoryOption = None,
+    timeout_ms: TimeOption = None,
+    output_kib: OutputOption = None,
+    idempotent: Annotated[
+        bool, typer.Option("--idempotent", help="It may run again if the device goes down meanwhile.")
+    ] = False,
+    priority: Annotated[int, typer.Option("--priority", min=-100, max=100, help="Higher runs first.")] = 0,
+    expires_in: Annotated[
+        float | None, typer.Option("--expires-in", min=1, metavar="S", help="Must not start after this many seconds.")
+    ] = None,
+    job_id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="The job's id; the same job twice runs once.")
+    ] = None,
+    sign: Annotated[
+        str | None, typer.Option("--sign", metavar="KEY", help="Sign with this key: an id of waspi keys, or a file.")
+    ] = None,
+    strip: Annotated[
+        bool, typer.Option("--strip/--no-strip", help="Send a file without its debug information.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON, one a line.")] = False,
+    broker: BrokerOption = None,
+    fleet: FleetOption = None,
+    profile: ProfileOption = None,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+) -> int:
+    """Run MODULE on a device and write its raw output to stdout; everything else goes to stderr.
+
+    It is sent again by itself when the broker or the network loses it, and still runs once. Exit code 0, 1 when the job
+    failed, 2 for wrong use, 3 when the broker or the device did not answer.
+    """
+    if (device is None) == (group is None):
+        raise UsageError("give --device ID or --group ID")
+    choice = BrokerChoice.of(broker, fleet, profile, ca, cert, key)
+    options = JobOptions(
+        limits=limits_of(Limits(), fuel=fuel, memory_mib=memory_mib, timeout_ms=timeout_ms, output_kib=output_kib),
+        abi=abi_of(abi, entry),
+        idempotent=idempotent,
+        priority=priority,
+        expires_in_s=expires_in,
+        detached=not wait,
+    )
+    if job_id is not None:
+        options["job_id"] = job_id
+    source = _stripped(module_from(module)) if strip else module_from(module)
+    data = read_input(text, input_file)
+    with choice.client(sign=sign) as client:
+        if group is not None:
+            return _push_to_group(client, group, source, data, options, wait=wait, timeout=timeout, as_json=as_json)
+        handle = client.submit(device or "", source, data, **options)
+        if not wait:
+            handle.wait_until_taken(timeout)
+            write_line(handle.id)
+            return ExitCode.OK
+        try:
+            result = handle.result(timeout)
+        except NoAnswerError:
+            note(f"job {handle.id} may still run; ask again with the same --id, or waspi cancel it")
+            raise
+        return report_result(result, as_json=as_json)
+
+
+def _push_to_group(
+    client: Client,
+    group: str,
+    source: ModuleRef,
+    data: bytes,
+    options: JobOptions,
+    *,
+    wait: bool,
+    timeout: float,
+    as_json: bool,
+) -> ExitCode:
+    handle = client.submit_group(group, source, data, **options)
+    if not wait:
+        handle.wait_until_taken(timeout)
+        write_line(handle.id)
+        return ExitCode.OK
+    if not handle.expected:
+        note(f"no device is online that reports to be in group {group}; waiting {timeout:g} s for any answer")
+    codes = [report_group(result, as_json=as_json) for result in handle.results(timeout)]
+    if handle.missing or not codes:
+        raise NoAnswerError(f"no answer in {timeout:g} s from {', '.join(sorted(handle.missing)) or f'group {group}'}")
+    return max(codes)
+
+
+def _stripped(module: ModuleRef) -> ModuleRef:
+    if not isinstance(module, InlineModule):
+        return module
+    from waspi import _wasmer  # noqa: PLC0415 - pushing a deployed module needs no native module here
+
+    wasm = _wasmer.strip(module.wasm)
+    if len(wasm) < len(module.wasm):
+        note(f"sending {len(wasm)} of {len(module.wasm)} bytes: debug information stays here (--no-strip sends it)")
+    return InlineModule(wasm)
