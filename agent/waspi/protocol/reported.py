@@ -1,0 +1,148 @@
+"""Reported state: retained JSON in which a device says what it is, what it has and how it is bounded.
+
+``{"version", "engine", "arch", "boot", "sandbox": {layer: state}, "modules": [{"name", "version", "sha256", "state", "reason"?}],
+"limits": {…}, "groups": […], "labels": {…}, "counters": {…}}``. Home Assistant and the like read it as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field as attribute, fields as fields_of
+from typing import Final
+
+from waspi.errors import EnvelopeError
+from waspi.model.limits import Limits
+from waspi.protocol import field, json_document
+from waspi.protocol.ids import is_digest, is_id, is_version, shown
+
+MAX_BYTES: Final = 256 * 1024
+MAX_ENTRIES: Final = 1024
+"""Modules, groups, labels, counters, layers: each no more than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedModule:
+    """One deployed module, in one version."""
+
+    name: str
+    version: str
+    sha256: str
+    """64 lower-case hexadecimal digits."""
+    state: str
+    """Where it is in its life: ``ACTIVE``, ``TRIAL``, ``ROLLED_BACK``, ..."""
+    reason: str = ""
+    """Why it failed or was rolled back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What a device says of itself."""
+
+    version: str
+    """Of waspi."""
+    engine: str
+    """Name and version of the WebAssembly engine."""
+    arch: str
+    """Target triple."""
+    boot: str
+    """The boot id of its presence."""
+    sandbox: Mapping[str, str] = attribute(default_factory=dict)
+    """Layer of the sandbox (``seccomp``, ``landlock``, ...) to what it is: ``on``, or why it is not."""
+    modules: tuple[ReportedModule, ...] = ()
+    limits: Limits = attribute(default_factory=Limits)
+    """What the device grants a job at most."""
+    groups: tuple[str, ...] = ()
+    labels: Mapping[str, str] = attribute(default_factory=dict)
+    """The operator's own words on the device."""
+    counters: Mapping[str, int] = attribute(default_factory=dict)
+    """Counts since the device was installed; they never go back."""
+
+
+def encode_reported(reported: Reported) -> bytes:
+    """Encode as JSON; the same value gives the same bytes, so that an unchanged report need not be sent."""
+    limits = {limit.name: getattr(reported.limits, limit.name) for limit in fields_of(Limits)}
+    return json_document.encode_document(
+        {
+            "version": reported.version,
+            "engine": reported.engine,
+            "arch": reported.arch,
+            "boot": reported.boot,
+            "sandbox": dict(sorted(reported.sandbox.items())),
+            "modules": [_module_fields(module) for module in reported.modules],
+            "limits": {name: limit for name, limit in limits.items() if limit is not None},
+            "groups": list(reported.groups),
+            "labels": dict(sorted(reported.labels.items())),
+            "counters": dict(sorted(reported.counters.items())),
+        }
+    )
+
+
+def decode_reported(data: bytes) -> Reported:
+    """Decode; unknown keys are passed over. Raises :class:`EnvelopeError`, and nothing else, for whatever bytes."""
+    fields = json_document.decode_document(data, "reported state", max_bytes=MAX_BYTES)
+    text = json_document.text_field
+    limits = _map(fields.get("limits"), "limits")
+    counters = _map(fields.get("counters"), "counters")
+    return Reported(
+        version=text(fields, "version", "reported state"),
+        engine=text(fields, "engine", "reported state"),
+        arch=text(fields, "arch", "reported state"),
+        boot=field.identifier(fields, "boot", "reported state"),
+        sandbox=_texts(fields.get("sandbox"), "sandbox"),
+        modules=tuple(map(_module, _list(fields.get("modules"), "modules"))),
+        limits=Limits(
+            **{
+                limit.name: field.integer(limits[limit.name], f"reported state: 'limits.{limit.name}'")
+                for limit in fields_of(Limits)
+                if limit.name in limits
+            }
+        ),
+        groups=tuple(_group(group) for group in _list(fields.get("groups"), "groups")),
+        labels=_texts(fields.get("labels"), "labels"),
+        counters={
+            key: field.integer(value, f"reported state: counter {shown(key)}") for key, value in counters.items()
+        },
+    )
+
+
+def _module_fields(module: ReportedModule) -> dict[str, str]:
+    fields = {"name": module.name, "version": module.version, "sha256": module.sha256, "state": module.state}
+    return {**fields, "reason": module.reason[:256]} if module.reason else fields
+
+
+def _module(value: object) -> ReportedModule:
+    what = "reported state: each of 'modules'"
+    if type(value) is not dict:
+        raise EnvelopeError(f"{what} must be an object")
+    version = json_document.text_field(value, "version", what)
+    digest = json_document.text_field(value, "sha256", what)
+    if not is_version(version) or not is_digest(digest):
+        raise EnvelopeError(f"{what} must have a version and a SHA-256, not {shown(version)} and {shown(digest)}")
+    return ReportedModule(
+        name=field.identifier(value, "name", what),
+        version=version,
+        sha256=digest,
+        state=json_document.text_field(value, "state", what, shortest=1, longest=32),
+        reason=json_document.text_field(value, "reason", what) if "reason" in value else "",
+    )
+
+
+def _group(value: object) -> str:
+    if type(value) is not str or not is_id(value):
+        raise EnvelopeError(f"reported state: 'groups' holds {shown(value)}, which is no id")
+    return value
+
+
+def _list(value: object, key: str) -> list[object]:
+    return field.items(value, f"reported state: {key!r}", most=MAX_ENTRIES)
+
+
+def _map(value: object, key: str) -> dict[str, object]:
+    if type(value) is not dict or len(value) > MAX_ENTRIES:
+        raise EnvelopeError(f"reported state: {key!r} must be an object with up to {MAX_ENTRIES} keys")
+    return value
+
+
+def _texts(value: object, key: str) -> dict[str, str]:
+    entries = _map(value, key)
+    return {name: field.text(entry, f"reported state: '{key}.{shown(name)}'") for name, entry in entries.items()}

@@ -1,0 +1,184 @@
+"""Every topic of the protocol: the only place where one is built or taken apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from waspi.errors import TopicError
+from waspi.protocol.ids import check_id, is_id, shown
+
+PREFIX: Final = "waspi/"
+"""First level of every topic of every fleet and version."""
+VERSION: Final = 1
+
+
+class RouteKind(StrEnum):
+    """What a topic is for; the value is its last fixed level."""
+
+    DEVICE_JOB = "device/job"
+    GROUP_JOB = "group/job"
+    RUN = "run"
+    CANCEL = "cancel"
+    RESULT = "result"
+    STATUS = "status"
+    PRESENCE = "presence"
+    REPORTED = "reported"
+    SYNC = "sync"
+    SYNC_QUERY = "sync-query"
+    CHUNK = "chunk"
+    DEPOT_GET = "depot/get"
+    DEPOT_TIMESTAMP = "depot/timestamp"
+
+
+class Route(NamedTuple):
+    """A topic, taken apart. Ids that its kind does not have are empty."""
+
+    kind: RouteKind
+    device: str = ""
+    """Device id."""
+    group: str = ""
+    item: str = ""
+    """RUN: module name; CANCEL, RESULT, STATUS: job id; CHUNK: token."""
+
+
+_OF_DEVICE: Final = {
+    "job": RouteKind.DEVICE_JOB,
+    "presence": RouteKind.PRESENCE,
+    "reported": RouteKind.REPORTED,
+    "sync": RouteKind.SYNC,
+    "sync-query": RouteKind.SYNC_QUERY,
+}
+_OF_ITEM: Final = {
+    "run": RouteKind.RUN,
+    "cancel": RouteKind.CANCEL,
+    "result": RouteKind.RESULT,
+    "status": RouteKind.STATUS,
+    "chunk": RouteKind.CHUNK,
+}
+_OF_DEPOT: Final = {"get": RouteKind.DEPOT_GET, "timestamp": RouteKind.DEPOT_TIMESTAMP}
+_DEVICE_LEVELS: Final = 3
+_ITEM_LEVELS: Final = 4
+
+
+class Topics:
+    """The topics of one fleet, below the root ``waspi/v1/<fleet>``.
+
+    Every method that takes an id raises :class:`TopicError` when it is none.
+    """
+
+    __slots__ = ("_base", "fleet", "root")
+
+    def __init__(self, fleet: str) -> None:
+        self.fleet: Final = check_id(fleet, "fleet")
+        self.root: Final = f"{PREFIX}v{VERSION}/{fleet}"
+        """``waspi/v1/<fleet>``, without a slash at the end."""
+        self._base: Final = f"{self.root}/"
+
+    def device_job(self, device: str) -> str:
+        """Where ``device`` takes jobs."""
+        return self._of_device(device, "job")
+
+    def group_job(self, group: str) -> str:
+        """Where every device of ``group`` takes jobs."""
+        return f"{self._base}group/{check_id(group, 'group')}/job"
+
+    def run(self, device: str, module: str) -> str:
+        """The plain way: raw input for the deployed module ``module``, raw output as the answer."""
+        return self._of_device(device, f"run/{check_id(module, 'module')}")
+
+    def cancel(self, device: str, job: str) -> str:
+        """Where somebody says that ``job`` shall stop."""
+        return self._of_device(device, f"cancel/{check_id(job, 'job')}")
+
+    def result(self, device: str, job: str) -> str:
+        """Where the result of ``job`` goes when its request named no Response Topic."""
+        return self._of_device(device, f"result/{check_id(job, 'job')}")
+
+    def status(self, device: str, job: str) -> str:
+        """Where the device tells the changes of the state of ``job``."""
+        return self._of_device(device, f"status/{check_id(job, 'job')}")
+
+    def presence(self, device: str) -> str:
+        """Retained, also the will."""
+        return self._of_device(device, "presence")
+
+    def reported(self, device: str) -> str:
+        """Retained: what the device is and has."""
+        return self._of_device(device, "reported")
+
+    def sync(self, device: str) -> str:
+        """Where the device tells after each connect which jobs it knows (:mod:`waspi.protocol.sync`)."""
+        return self._of_device(device, "sync")
+
+    def sync_query(self, device: str) -> str:
+        """Where anybody asks ``device`` which of some jobs it knows."""
+        return self._of_device(device, "sync-query")
+
+    def chunk(self, device: str, token: str) -> str:
+        """Where a depot sends a range of a file that ``device`` asked for under ``token``."""
+        return self._of_device(device, f"chunk/{check_id(token, 'token')}")
+
+    @property
+    def depot_get(self) -> str:
+        """Where devices ask for a range of a file of the update repository."""
+        return f"{self._base}depot/get"
+
+    @property
+    def depot_timestamp(self) -> str:
+        """Retained: there is something new in the update repository."""
+        return f"{self._base}depot/timestamp"
+
+    def device_filters(self, device: str, groups: Iterable[str] = ()) -> tuple[str, ...]:
+        """What an agent subscribes to (QoS 1): its own jobs and those of its groups, in a stable order.
+
+        Subscribe with Retain As Published (MQTT 5.0, 3.8.3.1): without it a retained job that comes to a live
+        subscription looks like any other, and :mod:`waspi.protocol.admission` cannot refuse it.
+        """
+        check_id(device, "device")
+        own = (self.device_job(device), f"{self._base}device/{device}/run/+", f"{self._base}device/{device}/cancel/+")
+        return (*own, self.sync_query(device), *(self.group_job(group) for group in sorted(set(groups))))
+
+    def updater_filters(self, device: str) -> tuple[str, ...]:
+        """What a device's updater subscribes to: its chunks and the depots' announcement."""
+        return (f"{self._base}device/{check_id(device, 'device')}/chunk/+", self.depot_timestamp)
+
+    def operator_filters(self, device: str | None = None) -> tuple[str, ...]:
+        """What an operator watches, of one device or (``None``) of all: results, states, presence, sync."""
+        who = "+" if device is None else check_id(device, "device")
+        below = f"{self._base}device/{who}"
+        return tuple(f"{below}/{what}" for what in ("result/+", "status/+", "presence", "reported", "sync"))
+
+    def depot_filters(self, share: str = "depot") -> tuple[str, ...]:
+        """What a depot subscribes to: one request goes to one depot of the same ``share`` (MQTT 5.0, 4.8.2)."""
+        return (f"$share/{check_id(share, 'share')}/{self.depot_get}",)
+
+    def parse(self, topic: str) -> Route:
+        """Take apart a topic that a message came on.
+
+        Raises :class:`TopicError` for a topic of another fleet or version, one that the protocol does not have, and
+        one with an id outside the grammar.
+        """
+        if topic.startswith(self._base):
+            levels = topic[len(self._base) :].split("/")
+            head = levels[0]
+            count = len(levels)
+            if head == "device" and count == _ITEM_LEVELS:
+                kind = _OF_ITEM.get(levels[2])
+                if kind is not None and is_id(levels[1]) and is_id(levels[3]):
+                    return Route(kind, levels[1], "", levels[3])
+            elif head == "device" and count == _DEVICE_LEVELS:
+                kind = _OF_DEVICE.get(levels[2])
+                if kind is not None and is_id(levels[1]):
+                    return Route(kind, levels[1])
+            elif head == "group" and count == _DEVICE_LEVELS and levels[2] == "job" and is_id(levels[1]):
+                return Route(RouteKind.GROUP_JOB, "", levels[1])
+            elif head == "depot" and levels[1:] and count < _DEVICE_LEVELS:
+                kind = _OF_DEPOT.get(levels[1])
+                if kind is not None:
+                    return Route(kind)
+        raise TopicError(f"{shown(topic)} is no topic of {self.root}: see the protocol's table of topics")
+
+    def _of_device(self, device: str, rest: str) -> str:
+        return f"{self._base}device/{check_id(device, 'device')}/{rest}"
