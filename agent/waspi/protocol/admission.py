@@ -117,17 +117,7 @@ def admit(
     limit = policy.limits.message_bytes
     digest = body_hash(payload if len(payload) <= limit else payload[:limit])
     job_id: str | None = plain_id if plain and is_id(plain_id) else None
-    correlation = message.correlation
-    reply_to: str | None = None
-    reply_error: WaspiError | None = None
-    try:
-        if message.reply_to is not None:
-            reply_to = policy.replies.check(message.reply_to)
-        if correlation is not None and len(correlation) > MAX_CORRELATION:
-            raise TopicError(f"Correlation Data of {len(correlation)} bytes: {MAX_CORRELATION} are allowed")
-    except TopicError as error:
-        reply_error = error
-        correlation = None if correlation is None else correlation[:MAX_CORRELATION]
+    reply_to, correlation, reply_error = _reply(policy, message)
     try:
         _check_message(policy, route, message)
         key: TrustedKey | None = None
@@ -143,7 +133,7 @@ def admit(
             job_id = claimed_id(value)
             job = job_from(value)
         if reply_error is not None:
-            raise reply_error  # noqa: TRY301 - known before, but only now is there an id to answer it by
+            raise reply_error  # known before, but only now is there an id to answer it by
         clock = max(now, time_floor)
         _check_job(policy, job, key, clock)
         expires_at = _expiry(job, message.expires_in_s, clock)
@@ -160,6 +150,20 @@ def admit(
         key_id=None if key is None else key.kid,
         expires_at=expires_at,
     )
+
+
+def _reply(policy: Policy, message: Publication) -> tuple[str | None, bytes | None, WaspiError | None]:
+    """The Response Topic if it is allowed, the Correlation Data if short enough, and what is wrong with them."""
+    reply_to, correlation = message.reply_to, message.correlation
+    if correlation is not None and len(correlation) > MAX_CORRELATION:
+        error = TopicError(f"Correlation Data of {len(correlation)} bytes: {MAX_CORRELATION} are allowed")
+        return None, None, error
+    if reply_to is None:
+        return None, correlation, None
+    try:
+        return policy.replies.check(reply_to), correlation, None
+    except TopicError as error:
+        return None, correlation, error
 
 
 def _check_message(policy: Policy, route: Route, message: Publication) -> None:
@@ -183,7 +187,8 @@ def _plain_job(policy: Policy, module: str, payload: bytes, plain_id: str) -> Jo
         raise TopicError(f"plain request without a usable job id: {shown(plain_id)}")
     if policy.jobs is JobsPolicy.SIGNED and module not in policy.open_modules:
         raise NotAllowedError(
-            f"module {shown(module)} is not open to plain requests on this device: send a signed job, or open it by name"
+            f"module {shown(module)} is not open to plain requests on this device: "
+            "send a signed job, or open the module by name"
         )
     return Job(id=plain_id, module=NamedModule(module), inputs=(payload,))
 

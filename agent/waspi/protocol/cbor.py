@@ -124,7 +124,7 @@ def _long_head(data: bytes, position: int, head: int) -> tuple[int, int]:
     return behind, length if major == _ARRAY else 2 * length
 
 
-# Major types and arguments of heads (RFC 8949, 3 and 3.1). Integers never come here, byte and text strings are below arrays.
+# Major types and arguments of heads (RFC 8949, 3 and 3.1). Integers never come here; strings are below arrays.
 _ARRAY: Final = 4
 _TAG: Final = 6
 _OTHER: Final = 7

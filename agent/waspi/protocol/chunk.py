@@ -1,10 +1,10 @@
 """Results that are larger than a packet: chunks of the result envelope, and the way back.
 
 A chunk is ``{v: 1, id, device, index, count, size, sha256, data}``: part ``index`` (from 0) of ``count`` of a result
-envelope of ``size`` bytes with that SHA-256 (32 bytes). All parts are ``ceil(size / count)`` bytes long but for the last,
-which is the rest. Chunks go, in order, to the very topic that the result would have gone to (Response Topic or default), with
-its Correlation Data: so they need no topic, subscription or ACL of their own. :func:`waspi.protocol.reply.decode_reply`
-tells them from whole results.
+envelope of ``size`` bytes with that SHA-256 (32 bytes). All parts are ``ceil(size / count)`` bytes long but for the
+last, which is the rest. Chunks go, in order, to the very topic that the result would have gone to (Response Topic or
+default), with its Correlation Data: so they need no topic, subscription or ACL of their own.
+:func:`waspi.protocol.reply.decode_reply` tells them from whole results.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class Chunk:
 
 
 def split(envelope: bytes, *, job: str, device: str, chunk_bytes: int) -> Iterator[bytes]:
-    """Encoded chunks of ``envelope``, in order, none with more than ``chunk_bytes`` bytes of data (and OVERHEAD around it).
+    """Encoded chunks of ``envelope``, in order, none with more than ``chunk_bytes`` bytes of data (and OVERHEAD around
+    it).
 
     Raises :class:`EnvelopeError` when more than MAX_CHUNKS would be needed.
     """

@@ -1,13 +1,13 @@
 """Signed jobs: COSE_Sign1 (RFC 9052, 4.2) with Ed25519 (RFC 8032, RFC 9053 2.2) around a job's bytes.
 
 To the byte: tag 18 in its one-byte form ``0xd2``, then an array of four: a byte string with the protected header, an
-empty map (no unprotected header), the payload, the signature of 64 bytes; every head in its shortest form. The protected
-header is a map of ``1: -8`` (alg EdDSA) and ``4: kid`` (byte string, the key id's ASCII); no other label is understood, and
-``crit`` can therefore only name something unknown. What is signed is ``Sig_structure = ["Signature1", protected, h'',
-payload]``, encoded deterministically (RFC 9052, 4.4).
+empty map (no unprotected header), the payload, the signature of 64 bytes; every head in its shortest form. The
+protected header is a map of ``1: -8`` (alg EdDSA) and ``4: kid`` (byte string, the key id's ASCII); no other label is
+understood, and ``crit`` can therefore only name something unknown. What is signed is ``Sig_structure = ["Signature1",
+protected, h'', payload]``, encoded deterministically (RFC 9052, 4.4).
 
-The form is unique on purpose: whoever changes a byte outside the signature's reach (a longer head, an unprotected header)
-would otherwise make another body, and so another hash, of a job that is signed for.
+The form is unique on purpose: whoever changes a byte outside the signature's reach (a longer head, an unprotected
+header) would otherwise make another body, and so another hash, of a job that is signed for.
 
 ``cryptography`` is imported inside the functions: a device whose policy asks for no signatures never loads it.
 """

@@ -1,7 +1,7 @@
 """The job envelope: CBOR bytes <-> :class:`waspi.model.job.Job`.
 
-``{v: 1, id, module, input | inputs, abi?, limits?, expires_at?, idempotent?, priority?, audience?}``, where ``module`` is
-``{inline: bytes}``, ``{sha256: text of 64 lower-case hexadecimal digits}`` or ``{name, version?}``.
+``{v: 1, id, module, input | inputs, abi?, limits?, expires_at?, idempotent?, priority?, audience?}``, where ``module``
+is ``{inline: bytes}``, ``{sha256: text of 64 lower-case hexadecimal digits}`` or ``{name, version?}``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The JSON documents of the protocol (presence, reported state): retained, and read by dashboards as they are.
 
-Keys that a reader does not know are passed over: they tell a state, not what to do, and a fleet is rarely of one version.
+Keys that a reader does not know are passed over: they tell a state, not what to do, and a fleet is rarely of one
+version.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """The plain way: a request on ``run/<module>`` is the raw input, its answer the raw output. No CBOR anywhere.
 
 An answer always bears the MQTT user properties ``job`` (the id that the device gave the request) and ``state``
-(``SUCCEEDED``, ``FAILED``, ``TIMED_OUT``, ...). When the state is SUCCEEDED the payload is the output, whatever bytes those
-are, and the Content Type is ``application/octet-stream``. In any other case there is no output: the user properties
-``error-fault``, ``error-kind`` and ``error`` (the message) say why, and the payload says the same as JSON, ``{"state",
-"error": {"fault", "kind", "message"}}`` with Content Type ``application/json``, for integrations that cannot see properties
-(Home Assistant): a visible reason is better than an empty message, which might as well be an empty output.
+(``SUCCEEDED``, ``FAILED``, ``TIMED_OUT``, ...). When the state is SUCCEEDED the payload is the output, whatever bytes
+those are, and the Content Type is ``application/octet-stream``. In any other case there is no output: the user
+properties ``error-fault``, ``error-kind`` and ``error`` (the message) say why, and the payload says the same as JSON,
+``{"state", "error": {"fault", "kind", "message"}}`` with Content Type ``application/json``, for integrations that
+cannot see properties (Home Assistant): a visible reason is better than an empty message, which might as well be an
+empty output.
 
 Who must be sure looks at ``state``, never at the payload.
 """

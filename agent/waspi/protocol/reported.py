@@ -1,13 +1,16 @@
 """Reported state: retained JSON in which a device says what it is, what it has and how it is bounded.
 
-``{"version", "engine", "arch", "boot", "sandbox": {layer: state}, "modules": [{"name", "version", "sha256", "state", "reason"?}],
-"limits": {…}, "groups": […], "labels": {…}, "counters": {…}}``. Home Assistant and the like read it as it is.
+``{"version", "engine", "arch", "boot", "sandbox": {layer: state}, "modules": [{"name", "version", "sha256", "state",
+"reason"?}], "limits": {…}, "groups": […], "labels": {…}, "counters": {…}}``. Home Assistant and the like read it as it
+is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field as attribute, fields as fields_of
+from dataclasses import dataclass
+from dataclasses import field as attribute
+from dataclasses import fields as fields_of
 from typing import Final
 
 from waspi.errors import EnvelopeError

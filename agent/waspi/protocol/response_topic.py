@@ -18,10 +18,10 @@ DEFAULT_PREFIXES: Final = ("reply/",)
 class ResponseTopics:
     """Which Response Topics a device answers to.
 
-    Allowed is what lies under one of ``prefixes`` or in the device's own fleet (``waspi/v1/<fleet>/``). Below the fleet's
-    root every topic that the protocol gives a meaning (``device/``, ``group/``, ``depot/``) is refused, but for results
-    of the device itself: an answer must not look like a job, a cancel or another device's word. Topics of other fleets
-    are refused whatever the prefixes say.
+    Allowed is what lies under one of ``prefixes`` or in the device's own fleet (``waspi/v1/<fleet>/``). Below the
+    fleet's root every topic that the protocol gives a meaning (``device/``, ``group/``, ``depot/``) is refused, but
+    for results of the device itself: an answer must not look like a job, a cancel or another device's word. Topics of
+    other fleets are refused whatever the prefixes say.
 
     Raises :class:`ConfigError` for a prefix that is empty, has a wildcard or a ``$``, or does not end with ``/``.
     """

@@ -2,7 +2,8 @@
 
 ``{v: 1, id, device, state, output | outputs, error?: {fault, kind, message, function?, offset?}, log?, usage: {fuel,
 memory_bytes, run_us, queue_us, module?}, attempt, module?}``. ``output`` is there when the job had one ``input`` and
-succeeded, ``outputs`` when it had ``inputs``: then one per input that was worked on, which after a failure may be fewer.
+succeeded, ``outputs`` when it had ``inputs``: then one per input that was worked on, which after a failure may be
+fewer.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def encode_result(result: Result) -> bytes:
     usage = result.usage
     used: dict[str, object] = {"fuel": usage.fuel}
     if usage.module is not None:
-        used["module"] = usage.module._value_  # noqa: SLF001 - the plain string, at a tenth of the cost of .value
+        used["module"] = usage.module._value_  # the plain string, at a tenth of the cost of .value
     used["run_us"] = usage.run_us
     used["queue_us"] = usage.queue_us
     used["memory_bytes"] = usage.memory_bytes
@@ -48,7 +49,7 @@ def encode_result(result: Result) -> bytes:
         fields["log"] = result.log
     if result.error is not None:
         fields["error"] = _error_fields(result.error)
-    fields["state"] = result.state._value_  # noqa: SLF001 - as above
+    fields["state"] = result.state._value_
     fields["usage"] = used
     fields["device"] = result.device
     if result.module is not None:

@@ -1,9 +1,9 @@
 """Which devices a stage of a rollout takes in: every device can tell by itself, so that no server keeps a list.
 
-The definition, to the byte: let ``h`` be the SHA-256 of the device id's UTF-8 bytes followed at once by the release's UTF-8
-bytes (no separator, no terminator), read as an unsigned big-endian integer of 256 bits. The device's bucket is
-``h mod 10000``; it is in the stage when the bucket is below ``percent * 100``, where ``percent`` has at most two decimals. A
-device in a stage is so in every larger one of the same release; another release draws anew.
+The definition, to the byte: let ``h`` be the SHA-256 of the device id's UTF-8 bytes followed at once by the release's
+UTF-8 bytes (no separator, no terminator), read as an unsigned big-endian integer of 256 bits. The device's bucket is
+``h mod 10000``; it is in the stage when the bucket is below ``percent * 100``, where ``percent`` has at most two
+decimals. A device in a stage is so in every larger one of the same release; another release draws anew.
 """
 
 from __future__ import annotations

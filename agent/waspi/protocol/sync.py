@@ -1,14 +1,14 @@
 """Which jobs a device knows: so that a broker that lost everything costs only time.
 
 After each connect the device publishes to ``…/device/<id>/sync`` a report ``{v: 1, device, boot, jobs: {id: state},
-complete, unknown?}`` that lists the newest jobs it knows, finished ones included, up to MAX_LISTED. ``complete`` says that
-it knows no others. When it does, that one message tells everything.
+complete, unknown?}`` that lists the newest jobs it knows, finished ones included, up to MAX_LISTED. ``complete`` says
+that it knows no others. When it does, that one message tells everything.
 
 When it does not (thousands of jobs), whoever waits for a job that is not listed asks, by a query ``{v: 1, ids}`` of up
-to MAX_LISTED ids on ``…/device/<id>/sync-query``; the answer, a report again, goes to the query's Response Topic, else to
-``…/device/<id>/sync``, with the query's Correlation Data: in ``jobs`` the ids that the device knows, in ``unknown`` the
-others. So a message is bounded (about 20 KiB), a fleet that flaps does not list ten thousand ids at each connect, and the
-work is proportional to what is really waited for. A client that reconnects may ask at any time.
+to MAX_LISTED ids on ``…/device/<id>/sync-query``; the answer, a report again, goes to the query's Response Topic, else
+to ``…/device/<id>/sync``, with the query's Correlation Data: in ``jobs`` the ids that the device knows, in ``unknown``
+the others. So a message is bounded (about 20 KiB), a fleet that flaps does not list ten thousand ids at each connect,
+and the work is proportional to what is really waited for. A client that reconnects may ask at any time.
 
 :func:`reconcile` decides what a client does with a report. Resending a job that the device knows is always harmless:
 it is answered with its stored result and not run again.
@@ -17,7 +17,8 @@ it is answered with its stored result and not run again.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field as attribute
+from dataclasses import dataclass
+from dataclasses import field as attribute
 from typing import Final
 
 from waspi.errors import EnvelopeError
@@ -110,7 +111,9 @@ def decode_sync_query(data: bytes) -> tuple[str, ...]:
 
 
 def answer(asked: Iterable[str], known: Mapping[str, JobState], *, device: str, boot: str) -> SyncReport:
-    """The report that answers a query: ``known`` holds at least the states of those of ``asked`` that the device knows."""
+    """The report that answers a query: ``known`` holds at least the states of those of ``asked`` that the device
+    knows.
+    """
     ids = dict.fromkeys(asked)
     jobs = {job: known[job] for job in ids if job in known}
     return SyncReport(device, boot, jobs, complete=False, unknown=tuple(job for job in ids if job not in known))

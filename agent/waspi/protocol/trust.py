@@ -63,14 +63,15 @@ def authorize(
     now: float,
     horizon_s: float = DEFAULT_HORIZON_S,
 ) -> None:
-    """Check what a job with a good signature of ``key`` asks of ``device``, which is in ``groups``, at Unix time ``now``.
+    """Check what a job with a good signature of ``key`` asks of ``device``, which is in ``groups``, at Unix time
+    ``now``.
 
     The audience must be this device or one of its groups, so that a job cannot be sent on to another. It must expire,
     no later than ``now + horizon_s``: the device's memory of job ids (which answers a replay with the stored result) is
     kept at least until then, so that a replay is either a duplicate or expired, never run again.
 
-    Raises :class:`SignatureError` (audience, no expiry, too far ahead), :class:`ExpiredError` or :class:`NotAllowedError` (the
-    key's roles and scopes).
+    Raises :class:`SignatureError` (audience, no expiry, too far ahead), :class:`ExpiredError` or
+    :class:`NotAllowedError` (the key's roles and scopes).
     """
     _check_audience(job, key, device, groups)
     if job.expires_at is None:
@@ -79,8 +80,8 @@ def authorize(
         raise ExpiredError(f"signed job {job.id} expired {now - job.expires_at:.0f} s ago by this device's clock")
     if job.expires_at > now + horizon_s:
         raise SignatureError(
-            f"signed job {job.id} expires {job.expires_at - now:.0f} s ahead of this device's clock, {horizon_s:.0f} s are "
-            "allowed: sign it with an earlier expiry, or set the device's clock"
+            f"signed job {job.id} expires {job.expires_at - now:.0f} s ahead of this device's clock, "
+            f"{horizon_s:.0f} s are allowed: sign it with an earlier expiry, or set the device's clock"
         )
     _check_module(job, key)
 
