@@ -44,8 +44,7 @@ class Chunk:
 
 
 def split(envelope: bytes, *, job: str, device: str, chunk_bytes: int) -> Iterator[bytes]:
-    """Encoded chunks of ``envelope``, in order, none with more than ``chunk_bytes`` bytes of data (and OVERHEAD around
-    it).
+    """Encoded chunks of ``envelope``, in order, each with up to ``chunk_bytes`` bytes of data and OVERHEAD around it.
 
     Raises :class:`EnvelopeError` when more than MAX_CHUNKS would be needed.
     """

@@ -29,7 +29,7 @@ OVERHEAD: Final = 160
 
 _ALG, _KID = 1, 4
 _ALGORITHMS: Final = (-8, -19)
-"""EdDSA, which is what is sent, and its fully specified successor Ed25519 (RFC 9864): with these keys they are the same."""
+"""EdDSA, which is sent, and its fully specified successor Ed25519 (RFC 9864): with these keys they are the same."""
 _SIGNATURE_BYTES: Final = 64
 _MAX_PROTECTED: Final = 96
 _PARTS: Final = 4

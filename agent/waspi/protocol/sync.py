@@ -111,9 +111,7 @@ def decode_sync_query(data: bytes) -> tuple[str, ...]:
 
 
 def answer(asked: Iterable[str], known: Mapping[str, JobState], *, device: str, boot: str) -> SyncReport:
-    """The report that answers a query: ``known`` holds at least the states of those of ``asked`` that the device
-    knows.
-    """
+    """The report that answers a query; ``known`` holds (at least) the states of those ``asked`` for that exist."""
     ids = dict.fromkeys(asked)
     jobs = {job: known[job] for job in ids if job in known}
     return SyncReport(device, boot, jobs, complete=False, unknown=tuple(job for job in ids if job not in known))

@@ -63,8 +63,7 @@ def authorize(
     now: float,
     horizon_s: float = DEFAULT_HORIZON_S,
 ) -> None:
-    """Check what a job with a good signature of ``key`` asks of ``device``, which is in ``groups``, at Unix time
-    ``now``.
+    """Check what a job, well signed by ``key``, asks of ``device``, which is in ``groups``, at Unix time ``now``.
 
     The audience must be this device or one of its groups, so that a job cannot be sent on to another. It must expire,
     no later than ``now + horizon_s``: the device's memory of job ids (which answers a replay with the stored result) is
