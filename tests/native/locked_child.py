@@ -48,7 +48,9 @@ def environment(**extra: str) -> dict[str, str]:
 def program(code: str, before: str = "", lock: str = LOCK) -> list[str]:
     """The command of a child that runs ``before``, locks itself down by ``lock``, then runs ``code``."""
     parts = (PRELUDE, textwrap.dedent(before), lock, textwrap.dedent(code))
-    return [sys.executable, "-X", "faulthandler=0", "-c", "\n".join(parts)]
+    # -P as the sandbox's own -I: with the working directory on the path, a lazy import (traceback has one in 3.13)
+    # asks where that is, and importlib does not expect a denial.
+    return [sys.executable, "-P", "-c", "\n".join(parts)]
 
 
 def run_locked(

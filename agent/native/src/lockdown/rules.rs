@@ -34,8 +34,8 @@ const PLAIN: &[&str] = &[
     // Descriptors that it holds.
     "read", "write", "readv", "writev", "pread64", "recvmsg", "sendmsg", "recvfrom", "shutdown", "poll", "ppoll",
     "ppoll_time64", "close", "lseek", "_llseek", "fstat", "fstat64",
-    // Memory.
-    "munmap", "madvise", "mremap", "brk", "membarrier", "cacheflush",
+    // Memory; mincore tells the engine which pages a guest has touched.
+    "munmap", "madvise", "mremap", "mincore", "brk", "membarrier", "cacheflush",
     // Threads.
     "futex", "futex_time64", "set_robust_list", "rseq", "exit", "exit_group", "sched_yield", "sched_getaffinity",
     "getpid", "gettid",

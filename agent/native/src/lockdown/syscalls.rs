@@ -139,6 +139,7 @@ table! {
     SYS_lseek 8 62 19;
     SYS_madvise 28 233 220;
     SYS_membarrier 324 283 389;
+    SYS_mincore 27 232 219;
     SYS_mmap 9 222 -;
     SYS_mmap2 - - 192;
     SYS_modify_ldt 154 - -;
