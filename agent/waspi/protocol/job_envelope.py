@@ -28,8 +28,10 @@ PRIORITIES: Final = (-100, 100)
 _KEYS: Final = frozenset(
     ("v", "id", "module", "input", "inputs", "abi", "limits", "expires_at", "idempotent", "priority", "audience")
 )
-_ABI_KEYS: Final = frozenset(("memory", "alloc", "entry", "headroom", "input", "output"))
-_LIMIT_KEYS: Final = frozenset(("fuel", "memory_bytes", "time_ms", "output_bytes", "log_bytes"))
+_ABI_ORDER: Final = ("alloc", "entry", "input", "memory", "output", "headroom")
+_ABI_KEYS: Final = frozenset(_ABI_ORDER)
+_LIMIT_ORDER: Final = ("fuel", "time_ms", "log_bytes", "memory_bytes", "output_bytes")
+_LIMIT_KEYS: Final = frozenset(_LIMIT_ORDER)
 _INLINE: Final = frozenset(("inline",))
 _DIGEST: Final = frozenset(("sha256",))
 _NAMED: Final = frozenset(("name", "version"))
@@ -91,35 +93,41 @@ def job_from(value: object) -> Job:
     )
 
 
-def encode_job(job: Job) -> bytes:
+def encode_job(job: Job, *, check: bool = True) -> bytes:
     """Encode a job deterministically; fields that have their default are left out.
 
-    Raises :class:`EnvelopeError` for a job that :func:`decode_job` would refuse.
+    Raises :class:`EnvelopeError` for a job that :func:`decode_job` would refuse; ``check=False`` saves that for a job
+    that came out of :func:`decode_job`.
     """
-    fields: dict[str, object] = {"v": field.VERSION, "id": job.id, "module": _module_fields(job.module)}
+    # Keys stand in deterministic order (shorter first, then by bytes), which encode_sorted relies on.
+    fields: dict[str, object] = {"v": field.VERSION, "id": job.id}
+    if job.abi is not None:
+        # Stated in full: a description that is there replaces the one of a named module as a whole.
+        fields["abi"] = {key: value for key in _ABI_ORDER if (value := getattr(job.abi, key)) is not None}
     if job.batch:
         fields["inputs"] = list(job.inputs)
     elif len(job.inputs) == 1:
         fields["input"] = job.inputs[0]
     else:
         raise EnvelopeError(f"job: {len(job.inputs)} inputs, but it is no batch")
-    if job.abi is not None:
-        # Stated in full: a description that is there replaces the one of a named module as a whole.
-        fields["abi"] = {key: value for key in _ABI_KEYS if (value := getattr(job.abi, key)) is not None}
-    limits = {key: value for key in _LIMIT_KEYS if (value := getattr(job.limits, key)) is not None}
+    limits = {key: value for key in _LIMIT_ORDER if (value := getattr(job.limits, key)) is not None}
     if limits:
         fields["limits"] = limits
-    if job.expires_at is not None:
-        whole = int(job.expires_at) if field.moment(job.expires_at, "job: 'expires_at'").is_integer() else None
-        fields["expires_at"] = job.expires_at if whole is None else whole
-    if job.idempotent:
-        fields["idempotent"] = True
-    if job.priority:
-        fields["priority"] = job.priority
+    fields["module"] = _module_fields(job.module)
     if job.audience is not None:
         fields["audience"] = job.audience
-    job_from(fields)
-    return cbor.encode(fields)
+    if job.priority:
+        fields["priority"] = job.priority
+    expires_at = job.expires_at
+    if expires_at is not None:
+        whole = field.moment(expires_at, "job: 'expires_at'").is_integer()
+        fields["expires_at"] = int(expires_at) if whole else expires_at
+    if job.idempotent:
+        fields["idempotent"] = True
+    if check:
+        job_from(fields)
+    # A float has a shortest form of its own, which only the slower encoder finds.
+    return cbor.encode(fields) if type(fields.get("expires_at")) is float else cbor.encode_sorted(fields)
 
 
 def _module(value: object) -> ModuleRef:
