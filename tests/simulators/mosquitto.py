@@ -8,6 +8,7 @@ import socket
 import subprocess
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 _BASE = """\
 listener {port} 127.0.0.1
@@ -31,7 +32,9 @@ def free_port() -> int:
 class Mosquitto:
     """One broker; ``extra`` lines are added to its configuration."""
 
-    def __init__(self, folder: Path, *, extra: str = "allow_anonymous true\n", inflight: int = 64, port: int = 0) -> None:
+    def __init__(
+        self, folder: Path, *, extra: str = "allow_anonymous true\n", inflight: int = 64, port: int = 0
+    ) -> None:
         self.port = port or free_port()
         self.folder = folder
         self.url = f"mqtt://127.0.0.1:{self.port}"
@@ -84,7 +87,7 @@ class Mosquitto:
             self._process.wait(10)
         self._process = None
 
-    def __enter__(self) -> Mosquitto:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

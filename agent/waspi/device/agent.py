@@ -56,6 +56,7 @@ class Agent:
         self._stopping = False
         self._leave_at = 0.0
         self._first_session = True
+        self._engine = ""
         self._next_report = 0.0
         self._next_prune = 0.0
         state = config.state_dir
@@ -99,6 +100,7 @@ class Agent:
             self._ledger,
             self._cache,
             workers,
+            config.trace,
             self._clock,
             on_rows=self._outbox.add,
             on_change=self._announcer.on_change,
@@ -162,7 +164,8 @@ class Agent:
         self._ledger.tick(now)
         self._announcer.tick(now)
         self._intake.look_again()
-        if now >= self._next_report:
+        if now >= self._next_report or self._pool.engine != self._engine:
+            self._engine = self._pool.engine
             self._next_report = now + _REPORT_S
             if self._link.online:
                 self._announcer.report()

@@ -61,6 +61,7 @@ def read(values: dict[str, object], base: Path) -> Config:
         labels=device.texts_by_name("labels"),
         state_dir=device.path("state_dir", base) or default_state_dir(),
         log_level=_log_level(device),
+        trace=device.flag("trace", default=False),
         broker=_broker(root.table("broker"), base),
         policy=_policy(root.table("policy")),
         limits=_limits(root.table("limits"), DEFAULT_LIMITS),

@@ -58,6 +58,7 @@ class JobQueue:
         ledger: Ledger,
         cache: ModuleCache,
         workers: int,
+        trace: bool,
         clock: Clock,
         on_rows: Callable[[tuple[OutboxRow, ...]], None],
         on_change: Callable[[JobRow, JobState], None],
@@ -68,6 +69,7 @@ class JobQueue:
         self._ledger = ledger
         self._cache = cache
         self._workers = workers
+        self._trace = trace
         self._clock = clock
         self._on_rows = on_rows
         self._on_change = on_change
@@ -125,7 +127,7 @@ class JobQueue:
         direct = self._slots > 0 and not self._ready and not self._more_on_disk and self._may_start(row)
         if direct:
             row = replace(row, state=JobState.IN_PROGRESS, attempt=1)
-            self._active[row.id] = _Active(row, _task(row, job), job.batch)
+            self._active[row.id] = _Active(row, self._task(row, job), job.batch)
         self._receiving[row.id] = (row, [effect])
         self._pin(row)
 
@@ -176,7 +178,7 @@ class JobQueue:
                 continue
             try:
                 job = decode_job(row.body)
-                task = _task(row, job)
+                task = self._task(row, job)
             except EnvelopeError as error:
                 self._end(row, JobState.FAILED, error)
                 continue
@@ -213,6 +215,12 @@ class JobQueue:
     def _may_start(self, row: JobRow) -> bool:
         fresh = row.expires_at is None or row.expires_at > self._clock.now()
         return fresh and self._journal.may_start and not self.draining
+
+    def _task(self, row: JobRow, job: Job) -> Task:
+        module = job.module
+        if not isinstance(module, DigestModule):
+            raise EnvelopeError("a stored job names its module by digest")
+        return Task(row.id, module.sha256, job.effective_abi, job.limits, job.inputs, self._trace)
 
     def _launched(self, job_id: str, _rows: tuple[OutboxRow, ...]) -> None:
         self._launch(job_id)
@@ -301,13 +309,6 @@ def answer_to(row: JobRow, result: Result, encoded: bytes) -> OutboxEntry | None
             row.reply_to, answer.payload, row.correlation, answer.content_type, answer.user_properties, row.id
         )
     return OutboxEntry(row.reply_to, encoded, row.correlation, CONTENT_TYPE, (), row.id)
-
-
-def _task(row: JobRow, job: Job) -> Task:
-    module = job.module
-    if not isinstance(module, DigestModule):
-        raise EnvelopeError("a stored job names its module by digest")
-    return Task(row.id, module.sha256, job.effective_abi, job.limits, job.inputs)
 
 
 def _label(row: JobRow) -> str:

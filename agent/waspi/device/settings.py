@@ -122,6 +122,8 @@ class Config:
     slow_after_ms: int = 500
     modules: tuple[LocalModule, ...] = ()
     log_level: str = "info"
+    trace: bool = False
+    """Whether each result's log begins with what happened in the guest's memory: pointers, sizes, addresses."""
 
 
 def default_id() -> str:

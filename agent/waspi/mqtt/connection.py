@@ -161,7 +161,9 @@ class Connection:
             stream.fill()
             while stream.packets and not self._closed:
                 result = self._client.loop_read()
-                if result != _SUCCESS:
+                if result == MQTTErrorCode.MQTT_ERR_PROTOCOL:
+                    self._close(BrokerError(f"{self._settings.address}: the broker sent a broken packet"))
+                elif result != _SUCCESS:
                     self._close(UnreachableBrokerError(f"{self._settings.address}: the connection is lost"))
             if stream.ended:
                 self._close(UnreachableBrokerError(f"{self._settings.address}: the broker closed the connection"))
@@ -275,8 +277,8 @@ class Connection:
     ) -> None:
         address = self._settings.address
         if not flags.is_disconnect_packet_from_server:
-            self._close(UnreachableBrokerError(f"{address}: the connection is lost"))
-        elif code.value == _TAKEN_OVER:
+            return  # our own side found a fault, and knows better which
+        if code.value == _TAKEN_OVER:
             self._close(SessionTakenOverError(f"{address}: another client connected as {self._settings.client_id!r}"))
         else:
             self._close(RefusedByBrokerError(f"{address}: the broker ended the connection: {code}"))

@@ -48,6 +48,10 @@ TRANSITIONS: Final[dict[LinkState, frozenset[LinkState]]] = {
 
 _REFUSED_AT_LEAST_S = 5.0
 _TAKEN_OVER_AT_LEAST_S = 30.0
+_SHORT_S = 10.0
+"""A connection that ends sooner did not prove itself: the back-off goes on from where it was."""
+_SHORT_LIVES = 3
+"""So many short connections in a row look like a second client with this id; not every broker says so (0x8E)."""
 
 
 class Link:
@@ -74,6 +78,8 @@ class Link:
         self._opened: BrokerError | None = None
         self._due = 0.0
         self._in_flight: dict[int, int] = {}
+        self._online_at = 0.0
+        self._short_lives = 0
         self._last_token = 0
         self._writing = False
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -245,6 +251,8 @@ class Link:
             self._unregister(connection)
             connection.abandon()
         self._in_flight.clear()
+        if self.state is LinkState.ONLINE:
+            reason = self._judge(reason)
         self._become(LinkState.WAITING)
         at_least = 0.0
         if isinstance(reason, SessionTakenOverError):
@@ -254,6 +262,19 @@ class Link:
         delay = self._backoff.next(at_least)
         self._due = self._clock() + delay
         self._handler.on_offline(reason, delay)
+
+    def _judge(self, reason: BrokerError) -> BrokerError:
+        if self._clock() - self._online_at >= _SHORT_S:
+            self._short_lives = 0
+            self._backoff.reset()
+            return reason
+        self._short_lives += 1
+        if self._short_lives < _SHORT_LIVES or isinstance(reason, SessionTakenOverError):
+            return reason
+        return SessionTakenOverError(
+            f"{reason.message}, {self._short_lives} times within {_SHORT_S:.0f} s of connecting; "
+            f"does another client use the id {self._settings.client_id!r}?"
+        )
 
     # --- traffic ------------------------------------------------------------------------------------------------
 
@@ -275,10 +296,13 @@ class Link:
                 if token is not None:
                     self._handler.on_published(token, event.refused)
             elif isinstance(event, Accepted):
+                if self.state is not LinkState.GREETING:
+                    self._lost(BrokerError(f"{self._settings.address}: the broker sent a second CONNACK"))
+                    return
                 self._become(LinkState.ONLINE)
                 self.server = event.limits
-                self._backoff.reset()
-                self._due = self._clock() + connection.keepalive_s / 4
+                self._online_at = self._clock()
+                self._due = self._online_at + connection.keepalive_s / 4
                 self._handler.on_online(event.session_present, event.limits)
             elif isinstance(event, Subscribed):
                 self._handler.on_subscribed(event.refused)

@@ -1,0 +1,44 @@
+"""FAULT 22: whatever the broker sends, the client disconnects and stays alive."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulators.hostile_broker import CONNACK, HostileBroker
+from tests.simulators.link_owner import LinkOwner
+
+
+def publish(topic: bytes, properties: bytes, payload: bytes = b"x") -> bytes:
+    """A QoS 0 PUBLISH with a topic and properties that may be anything."""
+    body = len(topic).to_bytes(2, "big") + topic + bytes([len(properties)]) + properties + payload
+    return bytes([0x30, len(body)]) + body
+
+
+CASES = {
+    "packet of 256 MB": (b"\x30\xff\xff\xff\x7f", "agreed"),
+    "length of five bytes": (b"\x30\xff\xff\xff\xff\x01", "remaining length"),
+    "topic that is no UTF-8": (publish(b"\xff\xfe", b""), "broken packet"),
+    "topic alias that nobody asked for": (publish(b"", b"\x23\x00\x01"), "topic alias"),
+    "property without its value": (publish(b"t", b"\x02\x00"), "broken packet"),
+    "unknown property": (publish(b"t", b"\x7f\x00"), "broken packet"),
+    "properties longer than the packet": (b"\x30\x05\x00\x01t\x7f\x00", "broken packet"),
+    "topic longer than the packet": (b"\x30\x03\xff\xffx", "broken packet"),
+    "reserved packet type": (b"\x00\x00", ""),
+    "second CONNACK": (CONNACK + b"\x20\x00", ""),
+    "PUBACK for nothing, cut short": (b"\x40\x01\x00", ""),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_fault_22_broken_packets_end_the_connection_only(name: str) -> None:
+    words, reason = CASES[name]
+    broker = HostileBroker(words)
+    owner = LinkOwner(broker.url)
+    try:
+        owner.link.start()
+        owner.until(lambda: owner.offline)
+        assert reason in owner.offline[0].message
+        owner.until(lambda: broker.connections >= 2)  # it comes back after its back-off
+    finally:
+        owner.close()
+        broker.close()
