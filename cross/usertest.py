@@ -24,10 +24,16 @@ from cross.target import TARGETS, Target, add_target_argument
 from cross.wheelhouse import EXTRAS, TESTS, wheelhouse
 
 EXCLUDED = Path(__file__).with_name("user_mode.toml")
-VENV = "/opt/waspi"
 SOURCES = ("tests", "guests", "build/guests", "pyproject.toml", "systemd", "bench")
 # Guests are built by compilers of this machine, before the tests; on the board this takes the builder's place.
 BUILDER = "raise SystemExit(0)\n"
+# pip from Debian's own wheel: letting venv install it takes a minute under emulation, most of it compiling bytecode.
+INSTALL = """
+set -eu
+python3 -m venv --without-pip /opt/waspi
+PYTHONPATH=$(echo /usr/share/python-wheels/pip-*.whl) python -m pip install --no-index --find-links /wheelhouse \
+    --no-compile --quiet "$@"
+"""
 # The mount and process namespaces end with the script, and everything in them.
 INSIDE = """
 set -eu
@@ -60,10 +66,8 @@ def installed(target: Target, suite: str) -> Path:
         run(["cp", "-a", f"{base}/.", folder])
         shutil.copytree(wheels, folder / "wheelhouse")
         started = time.monotonic()
-        run(inside(folder, ["python3", "-m", "venv", VENV]))
         what = [f"waspi[{','.join(EXTRAS)}]", *TESTS]
-        pip = ["pip", "install", "--no-index", "--find-links", "/wheelhouse", "--no-compile", "--quiet", *what]
-        print(run(inside(folder, pip)), end="", flush=True)
+        print(run(inside(folder, ["sh", "-c", INSTALL, "sh", *what])), end="", flush=True)
         print(f"[pip   ] installed on emulated {suite} in {time.monotonic() - started:.0f} s", flush=True)
         shutil.rmtree(folder / "wheelhouse")
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 from pathlib import Path
 
 from cross import cache, rust
 from cross.command import need, run
-from cross.failure import exit_with
+from cross.failure import Failure, exit_with
 from cross.target import TARGETS, Target, add_target_argument
 from cross.toolbox import toolbox
 
@@ -38,18 +39,34 @@ def wheel(target: Target) -> Path:
     """The wheel's file, built from the checkout if need be."""
     need(f"{target.gcc}-gcc")
     compiler = rust.sysroot()
-    sources = [cache.CHECKOUT / name for name in SOURCES if (cache.CHECKOUT / name).exists()]
-    name = f"{target.name}-{cache.key(compiler.name, cache.content(sources), cache.content(RECIPE))}"
+    stage = _stage(target)
+    name = f"{target.name}-{cache.key(compiler.name, cache.content([stage]), cache.content(RECIPE))}"
 
     def build(folder: Path) -> None:
         maturin = [toolbox() / "python", "-m", "maturin", "build", "--release", "--locked", "--target", target.triple]
         tags = ["--compatibility", target.wheel_platform, "--auditwheel", "check"]
         print(f"[cargo ] {target.triple}; the first time takes many minutes", flush=True)
-        run([*maturin, *tags, "--out", folder], env=environment(target, compiler), cwd=cache.CHECKOUT)
+        run([*maturin, *tags, "--out", folder], env=environment(target, compiler), cwd=stage)
         _audit(next(folder.glob("*.whl")))
 
     folder = cache.built("wheels", name, build)
     return next(folder.glob("*.whl"))
+
+
+def _stage(target: Target) -> Path:
+    """A copy of the sources, always at the same path so that cargo recognises it; edits meanwhile do no harm."""
+    stage = cache.root() / "stage" / target.name
+    shutil.rmtree(stage, ignore_errors=True)
+    stage.mkdir(parents=True)
+    for name in SOURCES:
+        path = cache.CHECKOUT / name
+        if path.is_dir():
+            shutil.copytree(path, stage / name, ignore=shutil.ignore_patterns("__pycache__", "*.so", "target"))
+        elif path.exists():
+            shutil.copy2(path, stage / name)
+        else:
+            (stage / name).write_text("")  # TODO README
+    return stage
 
 
 def _audit(path: Path) -> None:
