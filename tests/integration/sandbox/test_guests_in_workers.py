@@ -19,12 +19,9 @@ if TYPE_CHECKING:
 
     from .rig import Rig
 
-SLOW: set[str] = set()
-"""They keep a compiler busy for seconds; tests/guests runs each of them."""
-
 
 def cases(*faults: int) -> pytest.MarkDecorator:
-    names = [name for name, case in CASES.items() if case.get("fault") in faults and name not in SLOW]
+    names = [name for name, case in CASES.items() if case.get("fault") in faults]
     return pytest.mark.parametrize("name", names)
 
 
