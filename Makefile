@@ -11,7 +11,7 @@ setup: ## Install what is missing, build the native module and the guests
 	@.ci/setup
 
 demo: setup ## Broker, agent and one job, with every step shown
-	@$(PY) tests/demo/demo.py
+	@$(PY) -m tests.demo.demo
 
 test: setup ## The whole test suite
 	@$(PY) -m pytest
