@@ -162,10 +162,21 @@ def lockdown(
 ) -> dict[str, str]:
     """Give up every right that the role does not need; there is no way back.
 
-    In this order: closes descriptors other than ``keep_fds``, empties the environment, rlimits (AS, CPU, FSIZE=0,
-    NPROC, CORE=0, NOFILE), no-new-privs, Landlock, seccomp. 0 leaves a limit alone. Returns the posture:
-    ``{"seccomp": "on", "landlock": "abi 4", "no_new_privs": "on", "rlimits": "on", ...}``, where a part that the kernel
-    lacks reads ``"off: <reason>"``; the caller decides whether that will do.
+    In this order: closes descriptors other than ``keep_fds`` (a standard one that is not kept becomes ``/dev/null``),
+    empties the environment, rlimits (AS, CPU, FSIZE=0, NPROC, CORE=0, NOFILE), capabilities, death with the parent's
+    thread, no dumps, no-new-privs, Landlock, seccomp. 0 leaves a limit alone. ``CPU`` counts over the process's life.
+    Call it before starting threads: seccomp reaches those that run already, Landlock (below ABI 8) and capabilities do
+    not. Import before it whatever will be needed.
+
+    Returns the posture: ``{"seccomp": "on", "landlock": "abi 4", "no_new_privs": "on", "rlimits": "on", ...}``, with the
+    further keys ``descriptors``, ``environment``, ``capabilities``, ``parent_death`` and ``undumpable``; a part that the
+    kernel lacks reads ``"off: <reason>"``; the caller decides whether that will do.
+
+    After it, a system call outside the role's list fails with ``EPERM``, and one that nobody makes by accident
+    (``execve``, ``ptrace``, ``mount``, ``bpf``, ...) ends the process with SIGSYS.
+
+    Raises ``LockdownError``, with nothing changed: unknown role, a descriptor in ``keep_fds`` that is not open, a second
+    call.
     """
 
 def posture() -> dict[str, str]:
