@@ -51,8 +51,8 @@ class FaultFs:
         """Watch ``folder``; ``scratch`` (outside of it) gets the control block.
 
         ``log``: where each change is recorded for :mod:`tests.crash.power_cut`. ``notes``: a file whose writes are
-        recorded as well, but neither counted nor failed: what the process told the world. ``lazy``: syncs are counted and may fail but are not done;
-        a kill of the process (other than of the machine) does not tell the difference, and they are most of the time.
+        recorded as well, but neither counted nor failed: what the process told the world. ``lazy``: syncs are counted
+        and may fail but are not done; a process that is killed cannot tell, and they take most of the time.
         """
         self._lazy = lazy
         self._folder = folder.resolve()

@@ -26,8 +26,8 @@ def test_fault_06_power_cut_at_every_write(tmp_path: Path, record_property: pyte
         first.mkdir()
         assert world.live(first, JOBS, notes=notes) == 0
         record = list(changes(log))
-        print(f"seed {SEED}, {len(record)} calls")
-        chance = random.Random(SEED)
+        print(f"seed {SEED}, {len(record)} calls")  # noqa: T201 - shown when the test fails
+        chance = random.Random(SEED)  # noqa: S311 - a seed, so that a failure can be seen again
         disk = Disk()
         told = ""
         for number, change in enumerate(record):

@@ -59,7 +59,7 @@ class Agent:
         self._journal = Journal.open(folder / "journal.db")
         for line in self._journal.damage:
             self.note(f"damage {line}")
-        self._writer = Writer(self._journal, self._ready.set, linger_s=0.01)
+        self._writer = Writer(self._journal, self._ready.set, linger_s=0.001)
         self._retry: deque[list[Operation]] = deque()
 
     def note(self, line: str) -> None:
