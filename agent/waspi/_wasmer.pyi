@@ -168,15 +168,15 @@ def lockdown(
     Call it before starting threads: seccomp reaches those that run already, Landlock (below ABI 8) and capabilities do
     not. Import before it whatever will be needed.
 
-    Returns the posture: ``{"seccomp": "on", "landlock": "abi 4", "no_new_privs": "on", "rlimits": "on", ...}``, with the
-    further keys ``descriptors``, ``environment``, ``capabilities``, ``parent_death`` and ``undumpable``; a part that the
-    kernel lacks reads ``"off: <reason>"``; the caller decides whether that will do.
+    Returns the posture: ``{"seccomp": "on", "landlock": "abi 4", "no_new_privs": "on", "rlimits": "on", ...}``, with
+    the further keys ``descriptors``, ``environment``, ``capabilities``, ``parent_death`` and ``undumpable``; a part
+    that the kernel lacks reads ``"off: <reason>"``; the caller decides whether that will do.
 
     After it, a system call outside the role's list fails with ``EPERM``, and one that nobody makes by accident
     (``execve``, ``ptrace``, ``mount``, ``bpf``, ...) ends the process with SIGSYS.
 
-    Raises ``LockdownError``, with nothing changed: unknown role, a descriptor in ``keep_fds`` that is not open, a second
-    call.
+    Raises ``LockdownError``, with nothing changed: unknown role, a descriptor in ``keep_fds`` that is not open, a
+    second call.
     """
 
 def posture() -> dict[str, str]:
