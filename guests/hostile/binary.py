@@ -5,7 +5,7 @@ from __future__ import annotations
 MAGIC = b"\0asm\x01\0\0\0"
 I32, I64 = b"\x7f", b"\x7e"
 TYPE, IMPORT, FUNCTION, TABLE, MEMORY, GLOBAL, EXPORT, ELEMENT, CODE, DATA = 1, 2, 3, 4, 5, 6, 7, 9, 10, 11
-GET, SET, CONST, ADD, END = b"\x20", b"\x21", b"\x41", b"\x6a", b"\x0b"
+GET, SET, CONST, ADD, DROP, END = b"\x20", b"\x21", b"\x41", b"\x6a", b"\x1a", b"\x0b"
 
 
 def leb(value: int) -> bytes:

@@ -20,6 +20,9 @@ INPUT = b"The input string"
 LIMITS = {"memory_bytes": 16 << 20, "time_ms": 5_000, "output_bytes": 1 << 20, "log_bytes": 4_096}
 """Of a run whose case states none; a stated ``fuel`` without ``time_ms`` means no deadline."""
 
+BOUNDS = _wasmer.Bounds(compile_ms=10_000)
+"""The defaults, but for the time, which tests have less of."""
+
 
 @dataclass
 class Verdict:
@@ -50,7 +53,7 @@ def run_case(name: str, folder: Path) -> Verdict:
     begun = time.monotonic()
     at = "compile"
     try:
-        module = _wasmer.Module.compile((folder / "hostile" / f"{name}.wasm").read_bytes())
+        module = _wasmer.Module.compile((folder / "hostile" / f"{name}.wasm").read_bytes(), bounds=BOUNDS)
         at = "run"
         outcome = module.run(INPUT, **limits_of(CASES[name]))
     except WaspiError as error:

@@ -76,5 +76,5 @@ def test_what_is_no_text_panics_in_rust_and_is_told_on_stderr(appends: dict[str,
 
 
 def test_assemblyscript_aborts_with_message_and_place(appends: dict[str, _wasmer.Module]) -> None:
-    with pytest.raises(AbortTrap, match=r"allocation too large.*tlsf\.ts"):
+    with pytest.raises(AbortTrap, match=r"Allocation too large.*tlsf\.ts"):
         appends["assemblyscript"].run(b"x", headroom=1 << 30)

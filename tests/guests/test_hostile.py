@@ -13,8 +13,8 @@ from tests.guests import hostile_case
 from tests.guests.hostile_case import CASES, INPUT, LIMITS, Verdict, limits_of, run_case
 from waspi import _wasmer, errors
 
-BOMB_SECONDS = 120
-"""A bomb that takes longer has won; most are refused in milliseconds, two cores shared by other tests are slow."""
+BOMB_SECONDS = 60
+"""A bomb that takes longer has won: the compiler was given 10 s, and cores are shared."""
 BOMB_RESIDENT_KIB = 768 * 1024
 """A bomb that takes more memory than a board of 1 GiB has to give has won."""
 MESSAGE_LENGTH = 2_000
@@ -105,7 +105,7 @@ def test_fault_28_the_message_names_the_feature(guests: Path, name: str, feature
     assert feature in run_case(name, guests).message
 
 
-def test_fault_28_wasi_gives_no_file_no_socket_and_no_sleep(guests: Path) -> None:
+def test_fault_28_wasi_gives_no_file_and_no_socket(guests: Path) -> None:
     output = run_case("wasi_denied", guests).output
     assert len(output) == 5
     assert all(output), f"an errno is 0: {list(output)}"
@@ -134,12 +134,15 @@ def test_broken_modules_and_exports(guests: Path, name: str) -> None:
 
 
 def test_truncated_anywhere_is_one_clear_error(guests: Path) -> None:
-    whole = (guests / "append-c.wasm").read_bytes()
+    whole = (guests / "append-wat.wasm").read_bytes()
+    refused = 0
     for size in range(len(whole)):
-        # Cut between two sections it may still be a module, one without exports.
-        with pytest.raises((errors.InvalidModuleError, errors.MissingExportError)) as caught:
+        try:
             _wasmer.Module.compile(whole[:size]).run(INPUT, time_ms=5_000)
-        assert str(caught.value).isprintable()
+        except (errors.InvalidModuleError, errors.MissingExportError) as error:
+            assert error.message.isprintable(), error.message
+            refused += 1
+    assert refused >= len(whole) - 1, "cut between two sections it is still a module; only the data may be dispensable"
 
 
 def test_every_kind_is_one_of_waspis() -> None:
