@@ -97,6 +97,21 @@ class BrokerChoice:
             sign=chosen.sign,
         )
 
+    @classmethod
+    def stated(
+        cls,
+        broker: str | None,
+        fleet: str | None,
+        profile: str | None,
+        ca: Path | None,
+        cert: Path | None,
+        key: Path | None,
+    ) -> "BrokerChoice | None":
+        """As :meth:`of`, but ``None`` when neither options nor environment nor a profile name a broker."""
+        if broker is None and Profile.load(user_folder() / "profiles.toml", profile).broker is None:
+            return None
+        return cls.of(broker, fleet, profile, ca, cert, key)
+
     def client(self, *, sign: str | None = None) -> Client:
         """Make a client, not connected; ``sign`` names the key that signs its jobs."""
         name = sign or self.sign

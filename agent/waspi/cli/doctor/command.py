@@ -1,0 +1,96 @@
+"""``waspi doctor``: the command."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from waspi.cli.broker_options import (
+    BrokerChoice,
+    BrokerOption,
+    CaOption,
+    CertOption,
+    FleetOption,
+    KeyOption,
+    ProfileOption,
+)
+from waspi.cli.console import write_json, write_line
+from waspi.cli.doctor.broker import look_at_broker
+from waspi.cli.doctor.finding import Area, Finding, Level, exit_code_of
+from waspi.cli.doctor.machine import look_at_machine
+from waspi.cli.doctor.settings import look_at_config
+from waspi.cli.examples import examples
+from waspi.device.config import load
+from waspi.device.settings import Config, default_state_dir
+from waspi.errors import ConfigError
+
+app = typer.Typer(rich_markup_mode="rich", add_completion=False)
+
+_COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
+
+
+@app.command(
+    epilog=examples(
+        "waspi doctor",
+        "waspi doctor --config /etc/waspi/device.toml",
+        "waspi doctor --broker mqtts://broker.lan:8884 --ca ca.crt --cert ops.crt --key ops.key --json",
+    )
+)
+def doctor(
+    *,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="A device's configuration; its broker is tried too.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    broker: BrokerOption = None,
+    fleet: FleetOption = None,
+    profile: ProfileOption = None,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+) -> int:
+    """Look for what is dangerous or missing: on this machine, in a configuration, at the broker.
+
+    Every finding says what to do. Exit code 0 when nothing failed (warnings may remain), 2 when the configuration
+    fails, 3 when the broker does, 4 when this machine does.
+    """
+    findings: list[Finding] = []
+    for finding in _findings(config, BrokerChoice.stated(broker, fleet, profile, ca, cert, key)):
+        findings.append(finding)
+        if not as_json:
+            _tell(finding)
+    if as_json:
+        write_json({"ok": not exit_code_of(findings), "findings": [finding.as_json() for finding in findings]})
+    return exit_code_of(findings)
+
+
+def _findings(file: Path | None, choice: BrokerChoice | None) -> Iterator[Finding]:
+    config: Config | None = None
+    if file is not None:
+        try:
+            config = load(file)
+        except ConfigError as error:
+            yield Finding(
+                Area.CONFIG, "configuration", Level.FAIL, error.message, "waspi config example shows every key"
+            )
+    state_dir = config.state_dir if config is not None else default_state_dir()
+    yield from look_at_machine(state_dir, config.policy.require if config is not None else ())
+    if config is not None and file is not None:
+        yield from look_at_config(config, file)
+    if choice is not None:
+        yield from look_at_broker(
+            choice.address, choice.fleet, choice.tls, choice.username, choice.password, device=None
+        )
+    elif config is not None:
+        at = config.broker
+        username = at.username or at.address.username
+        password = at.password or at.address.password
+        yield from look_at_broker(at.address, config.fleet, at.tls, username, password, device=config.id)
+
+
+def _tell(finding: Finding) -> None:
+    level = typer.style(f"{finding.level:<5}", fg=_COLOURS[finding.level])
+    typer.echo(f"{level} {finding.area}: {finding.what}: {finding.found}")
+    if finding.todo:
+        write_line(f"      -> {finding.todo}")

@@ -1,0 +1,124 @@
+"""The machine: clock, disk, memory cgroup, sandbox."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from waspi import _wasmer
+from waspi.cli.doctor.finding import Area, Finding, Level
+
+MIB = 1024 * 1024
+LOW_DISK_BYTES = 512 * MIB
+NO_DISK_BYTES = 64 * MIB
+EARLIEST = 1_735_689_600
+"""2025-01-01: no clock that was ever set says less."""
+_TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
+_TIMEX_BYTES = 256  # struct timex is 208 bytes on 64-bit Linux, less on 32-bit
+_VOLATILE = {"tmpfs", "ramfs", "overlay"}
+
+
+def look_at_machine(state_dir: Path, required: tuple[str, ...]) -> Iterator[Finding]:
+    """Look at the machine; ``required`` are the parts of the sandbox that the configuration demands."""
+    yield clock()
+    yield from disk(state_dir)
+    yield memory_cgroup()
+    yield from sandbox(required)
+
+
+def clock() -> Finding:
+    """Ask the kernel whether something keeps its clock right (adjtimex(2)), which every expiry needs."""
+    now = time.time()
+    if now < EARLIEST:
+        return Finding(
+            Area.DEVICE,
+            "clock",
+            Level.FAIL,
+            f"it says {time.ctime(now)}",
+            "set it, and start systemd-timesyncd or chrony",
+        )
+    buffer = ctypes.create_string_buffer(_TIMEX_BYTES)
+    state = ctypes.CDLL(None, use_errno=True).adjtimex(buffer)
+    if state == _TIME_ERROR:
+        return Finding(
+            Area.DEVICE,
+            "clock",
+            Level.WARN,
+            "nothing keeps it right",
+            "run: timedatectl set-ntp true (or start chrony)",
+        )
+    if state < 0:
+        return Finding(
+            Area.DEVICE, "clock", Level.WARN, "the kernel does not tell whether it is right", "check its time"
+        )
+    return Finding(Area.DEVICE, "clock", Level.OK, "synchronised")
+
+
+def disk(state_dir: Path) -> Iterator[Finding]:
+    """Look at room and kind of the file system that the journal is on."""
+    place = next(path for path in (state_dir, *state_dir.absolute().parents) if path.exists())
+    stat = os.statvfs(place)
+    free = stat.f_bavail * stat.f_frsize
+    level = Level.FAIL if free < NO_DISK_BYTES else Level.WARN if free < LOW_DISK_BYTES else Level.OK
+    todo = "make room: the journal stops taking jobs when the disk is full" if level is not Level.OK else ""
+    yield Finding(Area.DEVICE, "disk", level, f"{free // MIB} MiB free at {place}", todo)
+    if stat.f_flag & os.ST_RDONLY:
+        yield Finding(
+            Area.DEVICE, "disk", Level.FAIL, f"{place} is mounted read-only", "set device.state_dir to a writable disk"
+        )
+    kind = _file_system(place)
+    if kind in _VOLATILE:
+        yield Finding(
+            Area.DEVICE,
+            "disk",
+            Level.WARN,
+            f"{place} is on {kind}: jobs are forgotten when the power goes",
+            "set device.state_dir to a disk (with an overlay file system: to a partition outside of it)",
+        )
+
+
+def memory_cgroup() -> Finding:
+    """Look for the memory controller, without which systemd's MemoryMax= does nothing (off on Raspberry Pi OS)."""
+    try:
+        controllers = Path("/sys/fs/cgroup/cgroup.controllers").read_text(encoding="ascii").split()
+    except OSError:
+        controllers = ["memory"] if Path("/sys/fs/cgroup/memory").is_dir() else []
+    if "memory" in controllers:
+        return Finding(Area.DEVICE, "memory cgroup", Level.OK, "on")
+    return Finding(
+        Area.DEVICE,
+        "memory cgroup",
+        Level.WARN,
+        "off: MemoryMax= of the service does nothing",
+        "add cgroup_enable=memory cgroup_memory=1 to /boot/firmware/cmdline.txt and reboot",
+    )
+
+
+def sandbox(required: tuple[str, ...]) -> Iterator[Finding]:
+    """Look at what the kernel offers for locking workers in."""
+    for part, state in sorted(_wasmer.posture().items()):
+        what = f"sandbox: {part}"
+        if not state.startswith("off"):
+            yield Finding(Area.DEVICE, what, Level.OK, state)
+        elif part in required:
+            todo = "use a kernel that has it; the agent does not start while policy.require names it"
+            yield Finding(Area.DEVICE, what, Level.FAIL, state, todo)
+        else:
+            todo = "use a kernel that has it; guests are held by the remaining layers"
+            yield Finding(Area.DEVICE, what, Level.WARN, state, todo)
+
+
+def _file_system(place: Path) -> str:
+    found, kind = "", ""
+    try:
+        mounts = Path("/proc/mounts").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    for line in mounts.splitlines():
+        _, point, each, *_ = line.split(" ")
+        if str(place.resolve()).startswith(point.rstrip("/") + "/") and len(point) >= len(found):
+            found, kind = point, each
+    return kind

@@ -1,0 +1,101 @@
+"""The configuration: what it allows that it should not."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from waspi.cli.doctor.finding import Area, Finding, Level
+from waspi.device.settings import MIB, Config, Sync
+from waspi.errors import KeyFileError
+from waspi.fleet.authority import expiry_of
+from waspi.protocol.policy import InlinePolicy, JobsPolicy
+
+SOON = timedelta(days=30)
+_MEMORY_SHARE = 0.75
+"""Part of the machine's memory that guests together may be allowed."""
+
+
+def look_at_config(config: Config, file: Path) -> Iterator[Finding]:
+    """Look for dangers in a configuration that is otherwise good."""
+    yield Finding(Area.CONFIG, "configuration", Level.OK, f"{file}: device {config.id} of fleet {config.fleet}")
+    yield from policy(config)
+    yield from secrets_on_disk(config, file)
+    yield from certificates(config)
+    yield from resources(config)
+
+
+def policy(config: Config) -> Iterator[Finding]:
+    """Look at who may run what."""
+    rules = config.policy
+    if rules.jobs is JobsPolicy.ANY and rules.inline_modules is InlinePolicy.ALLOW:
+        yield Finding(
+            Area.CONFIG,
+            "policy",
+            Level.WARN,
+            "whoever may publish to this device's topics may run any code in its sandbox",
+            'set policy.jobs = "signed" with a key of waspi keys new, or policy.inline_modules = "deny"',
+        )
+    else:
+        yield Finding(Area.CONFIG, "policy", Level.OK, f"jobs: {rules.jobs}, inline modules: {rules.inline_modules}")
+    if not rules.require:
+        yield Finding(
+            Area.CONFIG,
+            "policy.require",
+            Level.WARN,
+            "empty: guests run even where the kernel offers no sandbox",
+            'set policy.require = ["seccomp", "no_new_privs", "rlimits"]',
+        )
+
+
+def secrets_on_disk(config: Config, file: Path) -> Iterator[Finding]:
+    """Look at who may read passwords and keys."""
+    tls_key = config.broker.tls.key
+    secret = [path for path in (tls_key,) if path is not None and path.exists()]
+    if config.broker.password is not None and "password_file" not in file.read_text(encoding="utf-8"):
+        secret.append(file)
+    for path in secret:
+        if path.stat().st_mode & stat.S_IROTH:
+            yield Finding(Area.CONFIG, "secrets", Level.FAIL, f"everybody may read {path}", f"run: chmod o= {path}")
+
+
+def certificates(config: Config) -> Iterator[Finding]:
+    """Look at when the device's own certificate and its authority's end."""
+    for path in (config.broker.tls.certificate, config.broker.tls.ca):
+        if path is None:
+            continue
+        try:
+            end = expiry_of(path)
+        except KeyFileError as error:
+            yield Finding(Area.CONFIG, "certificate", Level.FAIL, error.message, "make one: waspi broker config")
+            continue
+        left = end - datetime.now(UTC)
+        level = Level.FAIL if left < timedelta() else Level.WARN if left < SOON else Level.OK
+        todo = "" if level is Level.OK else "make a new one: waspi broker config"
+        yield Finding(Area.CONFIG, "certificate", level, f"{path} ends on {end:%Y-%m-%d}", todo)
+
+
+def resources(config: Config) -> Iterator[Finding]:
+    """Look at whether the machine has what the limits grant."""
+    if config.journal.sync is Sync.OFF:
+        yield Finding(
+            Area.CONFIG,
+            "journal.sync",
+            Level.WARN,
+            "off: a power cut may lose the last jobs, and run jobs twice",
+            'set journal.sync = "full" unless that is meant',
+        )
+    workers = config.queue.workers or os.cpu_count() or 1
+    granted = workers * (config.limits.memory_bytes or 0)
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if granted > physical * _MEMORY_SHARE:
+        yield Finding(
+            Area.CONFIG,
+            "limits.memory_mib",
+            Level.WARN,
+            f"{workers} workers may use {granted // MIB} of {physical // MIB} MiB",
+            "lower limits.memory_mib or queue.workers",
+        )

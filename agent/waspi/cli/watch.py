@@ -1,0 +1,89 @@
+"""``waspi watch``: the fleet, live."""
+
+import contextlib
+import queue
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from waspi.cli.broker_options import (
+    BrokerChoice,
+    BrokerOption,
+    CaOption,
+    CertOption,
+    FleetOption,
+    KeyOption,
+    ProfileOption,
+)
+from waspi.cli.console import write_json
+from waspi.cli.examples import examples
+from waspi.cli.exit_code import ExitCode
+from waspi.cli.fleet_board import FleetBoard, json_of_device, json_of_event
+from waspi.cli.watch_table import render
+from waspi.fleet.client import Client
+from waspi.fleet.event import FleetEvent
+
+app = typer.Typer(rich_markup_mode="rich", add_completion=False)
+
+REFRESH_PER_SECOND = 4
+JOBS_SHOWN = 20
+
+
+@app.command(
+    epilog=examples("waspi watch", "waspi watch --once", "waspi watch --json | jq 'select(.event == \"result\")'")
+)
+def watch(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Show the devices as they are now, and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line: events, or devices.")] = False,
+    timeout: Annotated[float, typer.Option("--timeout", min=0.001, metavar="S", help="Seconds for --once.")] = 10.0,
+    broker: BrokerOption = None,
+    fleet: FleetOption = None,
+    profile: ProfileOption = None,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+) -> int:
+    """Show devices, their presence and their jobs as they change, until Ctrl-C.
+
+    Jobs are seen by their state changes and by results on the devices' own topics; an answer that goes to who asked
+    is not.
+    """
+    choice = BrokerChoice.of(broker, fleet, profile, ca, cert, key)
+    with choice.client() as client:
+        if once:
+            return _once(client, timeout, as_json=as_json)
+        events: queue.SimpleQueue[FleetEvent] = queue.SimpleQueue()
+        client.watch(events.put)
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how one ends it
+            if as_json or not sys.stdout.isatty():
+                while True:
+                    write_json(json_of_event(events.get()))
+            _live(events)
+    return ExitCode.OK
+
+
+def _once(client: Client, timeout: float, *, as_json: bool) -> int:
+    board = FleetBoard()
+    board.devices = client.devices(timeout)
+    if as_json:
+        for view in board.devices.values():
+            write_json(json_of_device(view))
+    else:
+        Console().print(render(board, jobs=0).renderables[0])
+    return ExitCode.OK
+
+
+def _live(events: "queue.SimpleQueue[FleetEvent]") -> None:
+    board = FleetBoard()
+    with Live(render(board, jobs=JOBS_SHOWN), auto_refresh=False, screen=True) as live:
+        while True:
+            try:
+                board.take(events.get(timeout=1 / REFRESH_PER_SECOND))
+                while True:  # whatever else has come: one picture for all of it
+                    board.take(events.get_nowait())
+            except queue.Empty:
+                live.update(render(board, jobs=JOBS_SHOWN), refresh=True)

@@ -1,0 +1,133 @@
+"""A client that sends itself messages: to measure the way to a broker, and to see what it lets through."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from typing import TYPE_CHECKING, Self
+
+from waspi.errors import NoAnswerError
+from waspi.fleet.loop import LoopThread
+from waspi.mqtt.link import Link
+from waspi.mqtt.message import Incoming, Outgoing, ServerLimits
+from waspi.mqtt.settings import LinkSettings
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from waspi.errors import BrokerError
+    from waspi.mqtt.address import BrokerAddress
+    from waspi.mqtt.settings import Tls
+
+_EXPIRY_S = 10
+
+
+class Echo:
+    """One clean session, used from one thread; a context manager that connects."""
+
+    def __init__(
+        self,
+        address: BrokerAddress,
+        *,
+        tls: Tls | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        timeout_s: float = 10.0,
+    ) -> None:
+        self._timeout_s = timeout_s
+        settings = LinkSettings(
+            address=address,
+            client_id=f"doctor-{secrets.token_hex(6)}",
+            tls=tls,
+            username=username,
+            password=password,
+            clean_start=True,
+            session_expiry_s=0,
+            connect_timeout_s=timeout_s,
+        )
+        self.server = ServerLimits()
+        self._told = threading.Condition()
+        self._connected = False
+        self._refused: BrokerError | None = None
+        self._subscribed = 0
+        self._filters: set[str] = set()
+        self._back: dict[bytes, float] = {}
+        self._loop = LoopThread(settings.client_id)
+        self._link = Link(settings, self._loop.selector, self, time.monotonic)
+        self._loop.link = self._link
+
+    def __enter__(self) -> Self:
+        """Connect; raises the :class:`BrokerError` of the first attempt."""
+        self._loop.call(self._link.start)
+        self._loop.start()
+        with self._told:
+            done = self._told.wait_for(lambda: self._connected or self._refused is not None, self._timeout_s + 5)
+            refused = self._refused
+        if refused is not None or not done:
+            self._loop.close()
+            raise refused or NoAnswerError("the broker did not answer")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.close()
+
+    def comes_back(self, topic: str, *, timeout_s: float = 2.0) -> float | None:
+        """Publish to ``topic`` while subscribed to it.
+
+        Returns the seconds until the message came back, ``None`` when it did not within ``timeout_s``.
+        """
+        nonce = secrets.token_bytes(16)
+        with self._told:
+            if topic not in self._filters:
+                self._filters.add(topic)
+                before = self._subscribed
+                self._loop.call(lambda: self._link.subscribe([topic]))
+                if not self._told.wait_for(lambda: self._subscribed > before or self._refused is not None, timeout_s):
+                    return None
+            start = time.perf_counter()
+            self._loop.call(lambda: self._publish(Outgoing(topic, nonce, expires_in_s=_EXPIRY_S)))
+            if not self._told.wait_for(lambda: nonce in self._back, timeout_s):
+                return None
+            return self._back.pop(nonce) - start
+
+    def _publish(self, message: Outgoing) -> None:
+        if self._link.online:
+            self._link.publish(message)
+
+    # --- LinkHandler ------------------------------------------------------------------------------------------------
+
+    def on_online(self, session_present: bool, limits: ServerLimits) -> None:
+        """Wake who waits for the connection."""
+        del session_present
+        with self._told:
+            self._connected = True
+            self.server = limits
+            self._told.notify_all()
+
+    def on_offline(self, reason: BrokerError, retry_in_s: float) -> None:
+        """Note why."""
+        del retry_in_s
+        with self._told:
+            self._refused = reason
+            self._told.notify_all()
+
+    def on_message(self, message: Incoming) -> None:
+        """Note when a message came back."""
+        with self._told:
+            self._back[message.payload] = time.perf_counter()
+            self._told.notify_all()
+        self._link.acknowledge(message)
+
+    def on_published(self, token: int, refused: BrokerError | None) -> None:
+        """Pass over: what counts is what comes back."""
+        del token, refused
+
+    def on_subscribed(self, refused: BrokerError | None) -> None:
+        """Wake who waits for the subscription."""
+        del refused
+        with self._told:
+            self._subscribed += 1
+            self._told.notify_all()

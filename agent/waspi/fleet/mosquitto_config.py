@@ -1,0 +1,118 @@
+"""The text of a mosquitto configuration and of its access list (mosquitto.conf(5), mosquitto 2.0 and later)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from waspi.protocol.topics import Topics
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+KIB = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerPlan:
+    """What the broker shall be."""
+
+    folder: Path
+    fleet: str
+    device_port: int
+    operator_port: int
+    bind: str | None
+    """Address to listen on; ``None``: all."""
+    run_as: str
+    """User that mosquitto becomes when it is started as root."""
+    max_packet_kib: int
+
+
+def configuration(plan: BrokerPlan) -> str:
+    """Give ``mosquitto.conf``: two TLS listeners that know clients by certificate, bounded queues, nobody anonymous."""
+    folder = plan.folder
+    bind = f" {plan.bind}" if plan.bind else ""
+    return f"""\
+# Written by: waspi broker config. Run it with: mosquitto -c {folder}/mosquitto.conf
+user {plan.run_as}
+
+allow_anonymous false
+acl_file {folder}/acl
+
+# Without it a round trip takes 40 ms longer than it should (Nagle's algorithm against delayed acknowledgements).
+set_tcp_nodelay true
+
+# What one client may have open and waiting: a device that is away for long must not fill the broker's memory.
+max_inflight_messages 64
+max_queued_messages 20000
+max_queued_bytes {256 * KIB * KIB}
+max_packet_size {plan.max_packet_kib * KIB}
+max_keepalive 3600
+
+# Sessions survive a restart. What is lost in between costs only time: devices and clients say what they know.
+persistence true
+persistence_location {folder}/data/
+autosave_interval 60
+persistent_client_expiration 14d
+
+log_dest stderr
+log_type error
+log_type warning
+log_type notice
+
+# Devices. The certificate's common name is user name and client id: no device can pose as another or end its session.
+listener {plan.device_port}{bind}
+cafile {folder}/devices-ca.crt
+certfile {folder}/server.crt
+keyfile {folder}/server.key
+tls_version tlsv1.2
+require_certificate true
+use_identity_as_username true
+use_username_as_clientid true
+
+# Operators. Another authority, so that no device gets in here; one operator may have several clients.
+listener {plan.operator_port}{bind}
+cafile {folder}/operators-ca.crt
+certfile {folder}/server.crt
+keyfile {folder}/server.key
+tls_version tlsv1.2
+require_certificate true
+use_identity_as_username true
+"""
+
+
+def access_list(fleet: str, devices: Sequence[str], operators: Sequence[str]) -> str:
+    """Give the access list: what is not named is refused. ``%u`` is the common name of a client's certificate."""
+    root = Topics(fleet).root
+    own = f"{root}/device/%u"
+    asked = ("job", "run/+", "cancel/+", "sync-query", "chunk/+")
+    told = ("result/+", "status/+", "presence", "reported", "sync")
+    lines = [
+        "# Written by: waspi broker config. Whoever is taken out of it gets no answers and no group's jobs.",
+        "",
+        "# Every client: the topics of the device that it is.",
+        *(f"pattern read {own}/{what}" for what in asked),
+        *(f"pattern write {own}/{what}" for what in told),
+    ]
+    for device in devices:
+        lines += [
+            "",
+            f"user {device}",
+            f"topic read {root}/group/+/job",
+            f"topic read {root}/depot/timestamp",
+            f"topic write {root}/depot/get",
+            "topic write reply/#",
+        ]
+    for operator in operators:
+        lines += [
+            "",
+            f"user {operator}",
+            *(f"topic write {root}/device/+/{what}" for what in asked),
+            *(f"topic read {root}/device/+/{what}" for what in told),
+            f"topic write {root}/group/+/job",
+            f"topic read {root}/depot/get",
+            f"topic readwrite {root}/depot/timestamp",
+            "topic readwrite reply/#",
+        ]
+    return "\n".join(lines) + "\n"
