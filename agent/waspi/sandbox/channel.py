@@ -46,6 +46,7 @@ class Channel:
         self._on_end = on_end
         self._out: deque[memoryview] = deque()
         self._fds: tuple[int, ...] = ()
+        self._sent = False
         self._small = bytearray()
         self._large: bytearray | None = None
         self._filled = 0
@@ -53,6 +54,8 @@ class Channel:
         sock.setblocking(False)
         selector.register(sock, EVENT_READ, data=self._ready)
         self.open = True
+        self.undelivered = False
+        """Whether nothing of the last frame went out, because the other side was gone already."""
 
     @property
     def sending(self) -> bool:
@@ -65,6 +68,8 @@ class Channel:
         ``fd`` travels with its first byte and is closed here in any case. The channel must not be :attr:`sending`.
         """
         self._fds = () if fd is None else (fd,)
+        self._sent = False
+        self.undelivered = False
         self._out.extend(memoryview(buffer) for buffer in buffers if buffer)
         self._flush()
 
@@ -95,6 +100,7 @@ class Channel:
                 vectors = [self._out[index] for index in range(min(len(self._out), _VECTORS))]
                 ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", self._fds))] if self._fds else []
                 sent = self._sock.sendmsg(vectors, ancillary)
+                self._sent = True
                 self._drop_fds()
                 while self._out and sent >= len(self._out[0]):
                     sent -= len(self._out.popleft())
@@ -104,6 +110,7 @@ class Channel:
             pass
         except OSError:
             # Broken pipe: the end of file that follows tells it better. Nothing more goes out.
+            self.undelivered = not self._sent
             self._out.clear()
             self._drop_fds()
         watch = EVENT_READ | EVENT_WRITE if self._out else EVENT_READ

@@ -101,6 +101,11 @@ class ChildHandle:
         return f"{self._reason} ({self._child.words})" if self._child.words else self._reason
 
     @property
+    def undelivered(self) -> bool:
+        """Whether its last request certainly never reached it, so that another child may get it (``bool``)."""
+        return self._channel.undelivered
+
+    @property
     def posture(self) -> dict[str, str]:
         """What of the lock-down is on, by part."""
         prefix = "posture."

@@ -18,6 +18,7 @@ from waspi.errors import (
     LockdownError,
     QueueFullError,
     TimeLimitError,
+    UnknownModuleError,
     WaspiError,
     WorkerError,
 )
@@ -162,7 +163,7 @@ class Pool:
 
     def tick(self, now: float) -> None:
         """Do what time asks for: kill what is overdue, let idle workers go, start again after a pause."""
-        while self._ended:
+        for _ in range(len(self._ended)):  # those that are added meanwhile wait for the next turn
             self._ended.popleft()()
         self._crew.tick(now)
         self._compiles.tick(now)
@@ -228,14 +229,19 @@ class Pool:
             self._place(assignment)
             return
         self._rest(worker)
-        self._end(assignment, answer.error, answer.log, usage)
+        error = answer.error
+        if error.kind == ArtifactError.kind and assignment.stopping:
+            error = as_job_error(CanceledError("the job was canceled before it ran"))
+        self._end(assignment, error, answer.log, usage)
 
     def gone(self, handle: ChildHandle) -> None:
         """A worker has ended: its job, if it had one, fails; the others go on."""
         worker = self._crew.find(handle)
         self._crew.workers.remove(worker)
         assignment, worker.assignment = worker.assignment, None
-        if assignment is not None:
+        if assignment is not None and worker.undelivered and not assignment.stopping:
+            self._place(assignment)
+        elif assignment is not None:
             log.warning("worker %d %s; job %s ends with it", worker.pid, worker.reason, assignment.task.job_id)
             self._end(assignment, self._why(worker, assignment), b"", Usage(module=assignment.origin))
         elif not worker.started:
@@ -267,6 +273,8 @@ class Pool:
     def _await_module(self, assignment: Assignment) -> None:
         digest = assignment.task.digest
         error = self._compiles.verdict(digest)
+        if error is None and not self._cache.has(digest):
+            error = as_job_error(UnknownModuleError(f"module {digest} is not on this device; push it with its bytes"))
         if error is not None:
             self._end_later(assignment, error)
             return

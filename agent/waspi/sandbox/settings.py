@@ -44,16 +44,19 @@ class PoolSettings:
     """Milliseconds beyond its deadline, or after a cancel, before a worker is killed."""
     time_ms: int = 600_000
     """Milliseconds that a job has whose limits name no time."""
-    worker_address_space_bytes: int = 0
-    """RLIMIT_AS of a worker; 0: none (a guest's memory is capped by the engine in any case)."""
+    memory_bytes: int = 0
+    """The largest memory limit that a task may have; 0: not known, and a worker gets no RLIMIT_AS. (A guest's memory
+    is capped by the engine in any case; this bounds what a worker takes beside it.)"""
+    worker_overhead_bytes: int = 256 * MIB
+    """Address space of a worker beside a guest's memory: interpreter, engine, compiled modules, input and output."""
     answer_bytes: int = 32 * MIB
     """Bytes of all outputs of a job together."""
     compile_address_space_bytes: int = 1024 * MIB
     """RLIMIT_AS of the compiler; 0: none."""
     compile_cpu_s: int = 60
     """RLIMIT_CPU of the compiler, seconds."""
-    compile_ms: int = 60_000
-    """Milliseconds that one compilation may take."""
+    compile_ms: int = 30_000
+    """Milliseconds that one compilation may take; meanwhile no other module is compiled."""
     artifact_bytes: int = 64 * MIB
     """Bytes of one compiled module."""
     module_bytes: int = 16 * MIB
@@ -68,6 +71,11 @@ class PoolSettings:
     """Command line of a worker, before its own arguments."""
     compiler_command: tuple[str, ...] = program("compiler")
     """Command line of the compiler, before its own arguments."""
+
+    @property
+    def worker_address_space_bytes(self) -> int:
+        """RLIMIT_AS of a worker (``int``, bytes), 0: none."""
+        return self.memory_bytes + self.worker_overhead_bytes if self.memory_bytes else 0
 
     def __post_init__(self) -> None:
         if self.size < 0 or self.warm_modules < 1:

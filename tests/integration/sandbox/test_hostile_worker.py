@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from waspi.model.abi import Abi
 from waspi.model.limits import Limits
 from waspi.model.result import ModuleOrigin
 from waspi.model.state import JobState
+
+from .rig import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,6 +165,16 @@ def test_idle_worker_that_dies_is_replaced(fake: Fake) -> None:
     os.kill(rig.pids()[0], signal.SIGKILL)
     rig.until(lambda: rig.pool.alive == 0)
     assert rig.run(digest, b"two").outputs == (b"two",)
+
+
+def test_job_that_never_reached_a_dead_worker_goes_to_another(fake: Fake) -> None:
+    rig, digest = fake()
+    rig.run(digest, b"one")
+    ended = os.pidfd_open(rig.pids()[0])
+    os.kill(rig.pids()[0], signal.SIGKILL)
+    assert select.select([ended], [], [], PATIENCE_S)[0]
+    os.close(ended)
+    assert rig.run(digest, b"two").outputs == (b"two",)  # submitted before the loop has heard of the death
 
 
 def test_idle_worker_leaves_when_its_time_has_come(fake: Fake) -> None:

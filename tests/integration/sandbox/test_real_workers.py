@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,6 @@ from .rig import children
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from .rig import Rig
 
@@ -226,11 +226,11 @@ def test_compiler_that_hangs_is_killed(rigs: Callable[..., Rig], guests: Path) -
     job = rig.submit(digest, b"x")
     rig.until(lambda: rig.pool._compiles._handle.state == "BUSY")
     os.kill(rig.pool._compiles._handle.pid, signal.SIGSTOP)
-    rig.clock.ahead += 60.0
+    rig.clock.ahead += 30.0
     done = rig.result(job)
     assert done.error is not None
     assert (done.state, done.error.kind) == (JobState.FAILED, "compile")
-    assert "60000 ms" in done.error.message
+    assert "30000 ms" in done.error.message
 
 
 def test_compiler_that_is_killed(rigs: Callable[..., Rig], guests: Path) -> None:
@@ -242,6 +242,16 @@ def test_compiler_that_is_killed(rigs: Callable[..., Rig], guests: Path) -> None
     assert done.error is not None
     assert done.error.kind == "compile"
     assert "SIGKILL" in done.error.message
+
+
+def test_address_space_of_a_worker_is_bounded(rigs: Callable[..., Rig], guests: Path) -> None:
+    mib = 1024 * 1024
+    rig = rigs(PoolSettings(size=1, memory_bytes=64 * mib))
+    bomb = put(rig, guests, "hostile/memory_grow_bomb")
+    assert rig.run(bomb, b"x", limits=Limits(memory_bytes=64 * mib)).usage.memory_bytes == 64 * mib
+    limits = (Path("/proc") / str(rig.pids()[0]) / "limits").read_text()
+    line = next(line for line in limits.splitlines() if line.startswith("Max address space"))
+    assert line.split()[3] == str(320 * mib)
 
 
 def test_compiler_is_gone_after_its_work(rigs: Callable[..., Rig], guests: Path) -> None:
