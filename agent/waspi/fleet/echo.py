@@ -1,4 +1,10 @@
-"""A client that sends itself messages: to measure the way to a broker, and to see what it lets through."""
+"""A client that sends itself messages: to measure the way to a broker, and to see what it lets through.
+
+It must disturb nobody. A broker may give a client the id of its user (mosquitto's ``use_username_as_clientid``), and
+then it takes over the session of that user's other client. So it never asks for a clean start, which would throw away that
+client's jobs; a random id has no session, so when the broker says that there is one, it is somebody else's, and
+:attr:`Echo.taken_over` says so.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +27,7 @@ if TYPE_CHECKING:
     from waspi.mqtt.settings import Tls
 
 _EXPIRY_S = 10
+_SESSION_EXPIRY_S = 300
 
 
 class Echo:
@@ -42,16 +49,19 @@ class Echo:
             tls=tls,
             username=username,
             password=password,
-            clean_start=True,
-            session_expiry_s=0,
+            clean_start=False,
+            session_expiry_s=_SESSION_EXPIRY_S,
             connect_timeout_s=timeout_s,
         )
         self.server = ServerLimits()
+        self.taken_over = False
+        """Whether the broker gave this client somebody else's session: stop at once."""
         self._told = threading.Condition()
         self._connected = False
         self._refused: BrokerError | None = None
         self._subscribed = 0
         self._filters: set[str] = set()
+        self._reflections: dict[str, str] = {}
         self._back: dict[bytes, float] = {}
         self._loop = LoopThread(settings.client_id)
         self._link = Link(settings, self._loop.selector, self, time.monotonic)
@@ -74,19 +84,30 @@ class Echo:
     ) -> None:
         self._loop.close()
 
-    def comes_back(self, topic: str, *, timeout_s: float = 2.0) -> float | None:
-        """Publish to ``topic`` while subscribed to it.
+    def subscribe(self, topic: str, *, timeout_s: float = 2.0) -> bool:
+        """Subscribe to ``topic``, once; returns whether the broker answered."""
+        with self._told:
+            if topic in self._filters:
+                return True
+            self._filters.add(topic)
+            before = self._subscribed
+            self._loop.call(lambda: self._link.subscribe([topic]))
+            return self._told.wait_for(lambda: self._subscribed > before, timeout_s)
+
+    def reflect(self, topic: str, to: str) -> bool:
+        """Publish whatever comes on ``topic`` again, to ``to``; returns whether the broker took the subscription."""
+        self._reflections[topic] = to
+        return self.subscribe(topic)
+
+    def comes_back(self, topic: str, *, on: str | None = None, timeout_s: float = 2.0) -> float | None:
+        """Publish to ``topic`` and wait for the message on ``on``, by default on ``topic`` itself.
 
         Returns the seconds until the message came back, ``None`` when it did not within ``timeout_s``.
         """
         nonce = secrets.token_bytes(16)
+        if not self.subscribe(on or topic, timeout_s=timeout_s):
+            return None
         with self._told:
-            if topic not in self._filters:
-                self._filters.add(topic)
-                before = self._subscribed
-                self._loop.call(lambda: self._link.subscribe([topic]))
-                if not self._told.wait_for(lambda: self._subscribed > before or self._refused is not None, timeout_s):
-                    return None
             start = time.perf_counter()
             self._loop.call(lambda: self._publish(Outgoing(topic, nonce, expires_in_s=_EXPIRY_S)))
             if not self._told.wait_for(lambda: nonce in self._back, timeout_s):
@@ -101,9 +122,9 @@ class Echo:
 
     def on_online(self, session_present: bool, limits: ServerLimits) -> None:
         """Wake who waits for the connection."""
-        del session_present
         with self._told:
             self._connected = True
+            self.taken_over = session_present
             self.server = limits
             self._told.notify_all()
 
@@ -115,7 +136,12 @@ class Echo:
             self._told.notify_all()
 
     def on_message(self, message: Incoming) -> None:
-        """Note when a message came back."""
+        """Note when a message came back, or send it on."""
+        reflection = self._reflections.get(message.topic)
+        if reflection is not None:
+            self._publish(Outgoing(reflection, message.payload, expires_in_s=_EXPIRY_S))
+            self._link.acknowledge(message)
+            return
         with self._told:
             self._back[message.payload] = time.perf_counter()
             self._told.notify_all()

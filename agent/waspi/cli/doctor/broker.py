@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import secrets
+import socket
+import ssl
 import statistics
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from waspi.cli.doctor.finding import Area, Finding, Level
-from waspi.errors import BrokerError
+from waspi.errors import BrokerError, TlsError, UnreachableBrokerError
 from waspi.fleet.echo import Echo
 from waspi.mqtt.settings import Tls
 from waspi.protocol.topics import Topics
@@ -23,63 +26,101 @@ ECHOES = 40
 DELAYED_S = 0.035
 """Linux delays an acknowledgement by 40 ms; a slower echo met Nagle's algorithm, or a slow network."""
 SMALL_WINDOW = 8
+HANDSHAKE_S = 10.0
+REFUSAL_S = 1.0
 
 
-def look_at_broker(
-    address: BrokerAddress,
-    fleet: str,
-    tls: Tls | None,
-    username: str | None,
-    password: str | None,
-    *,
-    device: str | None,
-) -> Iterator[Finding]:
-    """Look at a broker as one user sees it; ``device`` is the id of the device whose user it is."""
+@dataclass(frozen=True, slots=True)
+class Login:
+    """As whom to look."""
+
+    address: BrokerAddress
+    fleet: str
+    tls: Tls | None = None
+    username: str | None = None
+    password: str | None = None
+
+    def echo(self) -> Echo:
+        """Make a client, not connected."""
+        return Echo(self.address, tls=self.tls, username=self.username, password=self.password)
+
+
+def look_at_broker(login: Login, *, is_device: bool) -> Iterator[Finding]:
+    """Look at a broker as one user sees it; ``is_device``: it is a device's, whose agent may be running."""
+    address, tls = login.address, login.tls
     try:
-        with Echo(address, tls=tls, username=username, password=password) as echo:
-            yield Finding(Area.BROKER, "reachable", Level.OK, str(address))
-            yield round_trip(echo, Topics(fleet), device)
-            yield receive_maximum(echo)
-            yield access(echo, Topics(fleet))
+        if is_device and address.tls and tls is not None and tls.certificate is not None:
+            yield handshake(address, tls)
+        else:
+            with login.echo() as echo:
+                yield Finding(Area.BROKER, "reachable", Level.OK, str(address))
+                if not echo.taken_over:
+                    yield from _look_inside(echo, login, is_device=is_device)
+                else:
+                    yield Finding(
+                        Area.BROKER, "session", Level.WARN, "this user has one client only; it lost its session"
+                    )
     except BrokerError as error:
-        yield Finding(
-            Area.BROKER,
-            "reachable",
-            Level.FAIL,
-            error.message,
-            "check its URL, this user, its certificates and its log",
-        )
+        todo = "check its URL, this user, its certificates and its log"
+        yield Finding(Area.BROKER, "reachable", Level.FAIL, error.message, todo)
         return
     yield encryption(address)
     yield anonymous(address, tls)
 
 
-def round_trip(echo: Echo, topics: Topics, device: str | None) -> Finding:
-    """Time echoes through a topic that this user may use."""
-    token = secrets.token_hex(4)
-    candidates = [f"reply/doctor-{token}/probe"]
-    if device is not None:
-        candidates.append(topics.result(device, f"doctor-{token}"))
-    topic = next((each for each in candidates if echo.comes_back(each, timeout_s=1.0) is not None), None)
-    if topic is None:
-        return Finding(
-            Area.BROKER, "round trip", Level.OK, "not measured: this user may not read what it writes, as it should be"
-        )
-    times = [taken for _ in range(ECHOES) if (taken := echo.comes_back(topic)) is not None][ECHOES // 2 :]
-    median = statistics.median(times) if times else float("inf")
+def _look_inside(echo: Echo, login: Login, *, is_device: bool) -> Iterator[Finding]:
+    topics = Topics(login.fleet)
+    if not is_device:
+        with login.echo() as reflector:
+            yield round_trip(echo, reflector)
+    yield limits(echo)
+    yield access(echo, topics)
+
+
+def handshake(address: BrokerAddress, tls: Tls) -> Finding:
+    """Do the TLS handshake and no more: to log in with a device's certificate could end its agent's session."""
+    context = ssl.create_default_context(cafile=None if tls.ca is None else str(tls.ca))
+    try:
+        if tls.certificate is not None:
+            context.load_cert_chain(tls.certificate, tls.key)
+        with (
+            socket.create_connection((address.host, address.port), HANDSHAKE_S) as raw,
+            context.wrap_socket(raw, server_hostname=address.host) as secure,
+        ):
+            # In TLS 1.3 a server refuses a client's certificate only after the client believes that all is well.
+            secure.settimeout(REFUSAL_S)
+            with contextlib.suppress(TimeoutError):
+                secure.recv(1)
+                raise TlsError(f"{address}: the broker ended the TLS session: it does not accept {tls.certificate}")
+    except ssl.SSLError as error:
+        raise TlsError(f"{address}: TLS fails with {tls.certificate}: {error.reason or error}") from error
+    except OSError as error:
+        raise UnreachableBrokerError(f"{address}: cannot connect: {error.strerror or error}") from error
+    found = f"{address}, TLS is good; not logged in, since that could end the agent's session"
+    return Finding(Area.BROKER, "reachable", Level.OK, found)
+
+
+def round_trip(echo: Echo, reflector: Echo) -> Finding:
+    """Time echoes between two clients, as jobs and results go."""
+    base = f"reply/doctor-{secrets.token_hex(4)}"
+    ping, pong = f"{base}/ping", f"{base}/pong"
+    reflector.reflect(ping, pong)
+    times = []
+    for _ in range(ECHOES):
+        taken = echo.comes_back(ping, on=pong)
+        if taken is None:
+            found = "this user may not both write and read reply/..."
+            return Finding(Area.BROKER, "round trip", Level.WARN, found, "an operator needs both: waspi broker config")
+        times.append(taken)
+    median = statistics.median(times[ECHOES // 2 :])
     found = f"{median * 1000:.1f} ms"
     if median < DELAYED_S:
         return Finding(Area.BROKER, "round trip", Level.OK, found)
-    return Finding(
-        Area.BROKER,
-        "round trip",
-        Level.WARN,
-        found,
-        "unless the network is slow: set_tcp_nodelay true in mosquitto.conf",
-    )
+    todo = "unless the network is slow: set_tcp_nodelay true in mosquitto.conf"
+    return Finding(Area.BROKER, "round trip", Level.WARN, found, todo)
 
 
-def receive_maximum(echo: Echo) -> Finding:
+def limits(echo: Echo) -> Finding:
     """Look at the window that the broker grants."""
     window, packet = echo.server.receive_maximum, echo.server.max_packet_bytes
     found = f"window {window}, packets up to {'any size' if packet is None else f'{packet} bytes'}"

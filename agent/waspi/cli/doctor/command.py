@@ -16,7 +16,7 @@ from waspi.cli.broker_options import (
     ProfileOption,
 )
 from waspi.cli.console import write_json, write_line
-from waspi.cli.doctor.broker import look_at_broker
+from waspi.cli.doctor.broker import Login, look_at_broker
 from waspi.cli.doctor.finding import Area, Finding, Level, exit_code_of
 from waspi.cli.doctor.machine import look_at_machine
 from waspi.cli.doctor.settings import look_at_config
@@ -79,14 +79,11 @@ def _findings(file: Path | None, choice: BrokerChoice | None) -> Iterator[Findin
     if config is not None and file is not None:
         yield from look_at_config(config, file)
     if choice is not None:
-        yield from look_at_broker(
-            choice.address, choice.fleet, choice.tls, choice.username, choice.password, device=None
-        )
+        login = Login(choice.address, choice.fleet, choice.tls, choice.username, choice.password)
+        yield from look_at_broker(login, is_device=False)
     elif config is not None:
         at = config.broker
-        username = at.username or at.address.username
-        password = at.password or at.address.password
-        yield from look_at_broker(at.address, config.fleet, at.tls, username, password, device=config.id)
+        yield from look_at_broker(Login(at.address, config.fleet, at.tls, at.username, at.password), is_device=True)
 
 
 def _tell(finding: Finding) -> None:
