@@ -102,6 +102,14 @@ def write_file(path: Path, content: bytes) -> None:
     Path(temporary.name).replace(path)
 
 
+def digest(paths: list[Path]) -> str:
+    """One hash of what stands in these files; empty when one of them is not there."""
+    try:
+        return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in paths)).hexdigest()
+    except FileNotFoundError:
+        return ""
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Let one build at a time work in ``folder``: tests and ``make`` may start one each."""
@@ -119,7 +127,7 @@ class Builder:
         self.quiet = quiet
         self.found: dict[str, Toolchain | BuildError] = {}
         try:
-            self.stamps: dict[str, str] = json.loads((out / STAMPS).read_text())
+            self.stamps: dict[str, list[str]] = json.loads((out / STAMPS).read_text())
         except (FileNotFoundError, json.JSONDecodeError):
             self.stamps = {}
 
@@ -150,7 +158,8 @@ class Builder:
         inputs = sorted(guest.source.parent.glob("*.py")) if toolchain is None else toolchain.inputs(guest.source)
         for path in [*inputs, *([guest.abi] if guest.abi else [])]:
             stamp.update(hashlib.sha256(path.read_bytes()).digest())
-        if self.stamps.get(guest.name) == stamp.hexdigest() and target.exists():
+        outputs = [target] if guest.abi is None else [target, self.out / f"{guest.name}.abi.toml"]
+        if self.stamps.get(guest.name) == [stamp.hexdigest(), digest(outputs)]:
             return False
         begun = time.monotonic()
         if toolchain is None:
@@ -161,8 +170,8 @@ class Builder:
                 toolchain.compile(guest.source, made, guest.options)
                 write_file(target, made.read_bytes())
         if guest.abi is not None:
-            write_file(self.out / f"{guest.name}.abi.toml", guest.abi.read_bytes())
-        self.stamps[guest.name] = stamp.hexdigest()
+            write_file(outputs[-1], guest.abi.read_bytes())
+        self.stamps[guest.name] = [stamp.hexdigest(), digest(outputs)]
         self.say(f"built {guest.name:24} {target.stat().st_size:>9,} bytes  {time.monotonic() - begun:5.2f} s")
         return True
 

@@ -88,7 +88,8 @@ class Rust:
             self.sysroots[Path(candidate)] = Path(run([candidate, "--print", "sysroot"]).strip())
         self.tried = ", ".join(str(rustc) for rustc in self.sysroots) or "no rustc on PATH"
 
-    def _find(self, target: str) -> tuple[Path, str, Path]:
+    def find(self, target: str) -> tuple[Path, str, Path]:
+        """Compiler, the name that it knows the target by, and the folder of the target's standard library."""
         for rustc, sysroot in self.sysroots.items():
             for name in RUST_NAMES.get(target, (target,)):
                 library = sysroot / "lib" / "rustlib" / name / "lib"
@@ -101,7 +102,7 @@ class Rust:
 
     def identity(self, options: dict[str, Any]) -> str:
         """Compiler, target's name and standard library."""
-        rustc, name, library = self._find(options["target"])
+        rustc, name, library = self.find(options["target"])
         compiler = self.sysroots[rustc] / "bin" / "rustc"
         return name + file_identity(compiler if compiler.exists() else rustc, next(library.glob("libcore-*.rlib")))
 
@@ -111,7 +112,7 @@ class Rust:
 
     def compile(self, source: Path, out: Path, options: dict[str, Any]) -> None:
         """Optimise for size; no name of this machine's folders in the module."""
-        rustc, name, _ = self._find(options["target"])
+        rustc, name, _ = self.find(options["target"])
         flags = [
             "-C",
             "opt-level=s",

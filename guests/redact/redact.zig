@@ -43,6 +43,10 @@ export fn redact(pointer: [*]const u8, size: usize) u64 {
     var filter = Filter{ .text = pointer[0..size] };
     const result = filter.run() catch @trap();
     filter.report();
+    if (filter.size == 0) { // the host does not give back an empty result
+        dealloc(result.ptr, 0);
+        return 0;
+    }
     return @as(u64, @intFromPtr(result.ptr)) << 32 | filter.size;
 }
 
@@ -55,6 +59,7 @@ const Filter = struct {
     addresses: usize = 0,
     cards: usize = 0,
 
+    /// The result in a buffer of `self.size` bytes, or of one byte when it is empty.
     fn run(self: *Filter) ![]u8 {
         // The shortest e-mail address, a@b.io, has six bytes and becomes seven: nothing grows more.
         self.out = try allocator.alloc(u8, self.text.len + self.text.len / 6 + 1);

@@ -55,7 +55,7 @@ def run_case(name: str, folder: Path) -> Verdict:
     try:
         module = _wasmer.Module.compile((folder / "hostile" / f"{name}.wasm").read_bytes(), bounds=BOUNDS)
         at = "run"
-        outcome = module.run(INPUT, **limits_of(CASES[name]))
+        outcome = module.run(INPUT, **limits_of(CASES[name]))  # type: ignore[arg-type] # all of them are integers
     except WaspiError as error:
         verdict = Verdict(error.kind, at, error.fault.value, str(error), getattr(error, "code", None), error.log)
         verdict.memory_bytes = error.memory_bytes
