@@ -42,7 +42,7 @@ class Counters:
 
     def covers(self, other: Counters) -> bool:
         """Whether no counter of ``other`` is higher (``bool``)."""
-        return self.at_least(other) == self
+        return all(getattr(self, name) >= getattr(other, name) for name in self.__slots__)
 
 
 class CounterFile:

@@ -73,7 +73,7 @@ class Reader:
         return self._jobs("WHERE state = ? ORDER BY seq", STATE_CODES[JobState.IN_PROGRESS])
 
     def outbox(self, after_id: int = 0, limit: int = 64, *, max_bytes: int = 1 << 20) -> list[OutboxRow]:
-        """Messages to publish after ``after_id``, in order: ``limit`` at most, the one that passes ``max_bytes`` is last."""
+        """Messages to publish after ``after_id``, in order: ``limit`` at most, none after ``max_bytes`` are full."""
         chosen = 0
         total = 0
         for (size,) in self._rows("SELECT size FROM outbox WHERE id > ? ORDER BY id LIMIT ?", after_id, limit):
