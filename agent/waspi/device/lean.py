@@ -1,27 +1,44 @@
 """Keeps out of memory what libraries import and an idle agent never uses.
 
-Each saving was measured (``make bench`` prints what is left); none changes what a library does. A module that is spared
-is loaded when something touches it after all.
+Each saving was measured (``make bench`` prints what is left); none changes what a library does: a module that is spared
+is loaded when something asks it for a name after all.
 """
 
 from __future__ import annotations
 
 import gc
-import importlib.util
+import importlib
 import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
-_LAZY = ("inspect", "urllib.request")
+_SPARED = ("inspect", "urllib.request")
 """``dataclasses`` and paho import these for functions that the agent does not call."""
 
 
+class _Later(ModuleType):
+    """Stands for a module until somebody wants a name of it.
+
+    The standard library's ``LazyLoader`` does not do before Python 3.12: there the import statement itself asks for a
+    name, and so loads the module.
+    """
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):  # those who look at every module in sys.modules ask for such
+            raise AttributeError(name)
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
+
+
 def spare_modules(*, tls: bool) -> None:
-    """Call before paho is imported. Without TLS, OpenSSL stays out too: 8 MB with all its readers."""
-    for name in (*_LAZY, *(() if tls else ("ssl",))):
+    """Call before anything else is imported. Without TLS, OpenSSL stays out too."""
+    for name in (*_SPARED, *(() if tls else ("ssl",))):
         if name not in sys.modules:
-            _load_lazily(name)
+            _spare(name)
     if not tls and "hashlib" not in sys.modules:
         # hashlib's own fall-back: without OpenSSL it takes the interpreter's SHA-256.
-        sys.modules["_hashlib"] = None  # type: ignore[assignment]  # "import of _hashlib halted", as the language has it
+        sys.modules["_hashlib"] = None  # type: ignore[assignment]  # which is how the language halts an import
         import hashlib  # noqa: F401, PLC0415 - to be there before somebody needs OpenSSL's
 
         del sys.modules["_hashlib"]
@@ -33,14 +50,10 @@ def settle() -> None:
     gc.freeze()
 
 
-def _load_lazily(name: str) -> None:
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.loader is None:
-        return
-    spec.loader = importlib.util.LazyLoader(spec.loader)
-    module = importlib.util.module_from_spec(spec)
+def _spare(name: str) -> None:
+    module = _Later(name)
+    module.__spec__ = ModuleSpec(name, None)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
     parent, _, child = name.rpartition(".")
     if parent:
-        setattr(sys.modules[parent], child, module)
+        setattr(importlib.import_module(parent), child, module)
