@@ -11,7 +11,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
-from waspi.errors import BrokerError, NoAnswerError
+from waspi.errors import BrokerError, NoAnswerError, OperatorError
 from waspi.fleet.courier import Courier
 from waspi.fleet.job_handle import GroupHandle, JobHandle
 from waspi.fleet.job_order import JobOptions, JobOrder
@@ -109,7 +109,12 @@ class Client:
                 ready.set_exception(reason) if reason is not None else ready.set_result(None)
 
         self._courier.on_ready = on_ready
-        self._loop.on_end = self._courier.end
+
+        def on_end(error: BaseException | None) -> None:
+            self._courier.end(error)
+            on_ready(NoAnswerError(f"{self._address}: the client ended before the broker answered"))
+
+        self._loop.on_end = on_end
         self._loop.call(self._courier.start)
         self._loop.start()
         try:
@@ -117,8 +122,10 @@ class Client:
         except FutureTimeoutError as error:
             self.close()
             raise NoAnswerError(f"{self._address}: the broker did not answer in {timeout:g} s") from error
-        except BrokerError:
+        except BrokerError as error:
             self.close()
+            if isinstance(error.__cause__, OperatorError):
+                raise error.__cause__ from None  # a file that cannot be loaded is not the broker's fault
             raise
         self._connected = True
         return self

@@ -1,8 +1,8 @@
 """A client that sends itself messages: to measure the way to a broker, and to see what it lets through.
 
 It must disturb nobody. A broker may give a client the id of its user (mosquitto's ``use_username_as_clientid``), and
-then it takes over the session of that user's other client. So it never asks for a clean start, which would throw away that
-client's jobs; a random id has no session, so when the broker says that there is one, it is somebody else's, and
+then it takes over the session of that user's other client. So it never asks for a clean start, which would throw away
+that client's jobs; a random id has no session, so when the broker says that there is one, it is somebody else's, and
 :attr:`Echo.taken_over` says so.
 """
 

@@ -19,7 +19,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from waspi.errors import BrokerError, ConfigError, RefusedByBrokerError, UnreachableBrokerError
+from waspi.errors import BrokerError, ConfigError, RefusedByBrokerError, TlsError, UnreachableBrokerError
 from waspi.mqtt.message import Incoming, Outgoing, ServerLimits
 from waspi.mqtt.settings import LinkSettings, Tls
 from waspi.mqtt.stream import Stream
@@ -92,6 +92,7 @@ class Connection:
         self.keepalive_s = settings.keepalive_s
         self._settings = settings
         self._closed = False
+        self._answered = False
         client = _StreamClient(
             CallbackAPIVersion.VERSION2,
             client_id=settings.client_id,
@@ -244,6 +245,11 @@ class Connection:
     def _close(self, reason: BrokerError) -> None:
         if not self._closed:
             self._closed = True
+            if self._settings.address.tls and not self._answered and not isinstance(reason, RefusedByBrokerError):
+                # In TLS 1.3 a server refuses a client's certificate only after the handshake has ended for the client.
+                own = self._settings.tls.certificate if self._settings.tls else None
+                what = f"does it accept the certificate {own}?" if own else "does it want a client certificate?"
+                reason = TlsError(f"{self._settings.address}: the broker ended the TLS session unanswered; {what}")
             self.events.append(Closed(reason))
 
     # --- paho's callbacks: translate and append, nothing else ---------------------------------------------------
@@ -251,6 +257,7 @@ class Connection:
     def _on_connect(
         self, _client: Client, _data: object, flags: ConnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
+        self._answered = True
         if code.is_failure:
             hint = {
                 0x85: "the client id is refused",
