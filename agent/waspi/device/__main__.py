@@ -28,12 +28,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         path = value or arguments.pop(0)
     try:
         from waspi.device import lean  # noqa: PLC0415 - first of all, so that it can keep modules out
+
+        lean.spare_modules()
         from waspi.device.config import load  # noqa: PLC0415
         from waspi.device.log import set_up  # noqa: PLC0415
 
         config = load(Path(path))
         set_up(config.log_level, os.environ)
-        lean.spare_modules(tls=config.broker.address.tls)
         from waspi.device.agent import Agent  # noqa: PLC0415
 
         agent = Agent(config, os.environ)

@@ -12,8 +12,8 @@ import sys
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-_SPARED = ("inspect", "urllib.request")
-"""``dataclasses`` and paho import these for functions that the agent does not call."""
+_SPARED = ("inspect", "urllib.request", "ssl")
+"""``dataclasses`` and paho import these for functions that the agent does not call; ``ssl`` only where TLS is spoken."""
 
 
 class _Later(ModuleType):
@@ -31,12 +31,12 @@ class _Later(ModuleType):
         return getattr(importlib.import_module(self.__name__), name)
 
 
-def spare_modules(*, tls: bool) -> None:
-    """Call before anything else is imported. Without TLS, OpenSSL stays out too."""
-    for name in (*_SPARED, *(() if tls else ("ssl",))):
+def spare_modules() -> None:
+    """Call before anything else is imported."""
+    for name in _SPARED:
         if name not in sys.modules:
             _spare(name)
-    if not tls and "hashlib" not in sys.modules:
+    if "hashlib" not in sys.modules:
         # hashlib's own fall-back: without OpenSSL it takes the interpreter's SHA-256.
         sys.modules["_hashlib"] = None  # type: ignore[assignment]  # which is how the language halts an import
         import hashlib  # noqa: F401, PLC0415 - to be there before somebody needs OpenSSL's
