@@ -82,3 +82,22 @@ def test_fault_10_the_disk_fails_at_every_write(tmp_path: Path, error: int) -> N
             finish_and_check(world, folder, at)
             degraded += "degraded" in notes_of(folder).read_text()
         assert degraded > total / 2
+
+
+def test_fault_06_killed_while_a_damaged_journal_is_set_aside(tmp_path: Path) -> None:
+    """A new journal in the end, the damaged one kept as it was, and no old log played into the new one."""
+    garbage = b"no database " * 2000
+    with lives(tmp_path) as world:
+        for at in range(1, 31):
+            folder = a_folder(world, f"at-{at}")
+            (folder / "journal.db").write_bytes(garbage)
+            (folder / "journal.db-wal").write_bytes(garbage)
+            world.faults.arm(Mode.KILL, at)
+            assert killed(world.live(folder, JOBS))
+            world.faults.disarm()
+            assert world.live(folder, JOBS) == 0
+            notes = notes_of(folder).read_text().splitlines()
+            assert len([line for line in notes if line.startswith("damage")]) <= 2
+            check(folder, JOBS, notes=[line for line in notes if not line.startswith("damage")], cut=at)
+            assert (folder / "journal-damaged-1.db").read_bytes() == garbage
+            assert not (folder / "journal-damaged-2.db").exists()
