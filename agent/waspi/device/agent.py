@@ -19,7 +19,7 @@ from waspi.device.job_queue import JobQueue
 from waspi.device.ledger import Ledger
 from waspi.device.notify import Notifier
 from waspi.device.outbox import Outbox
-from waspi.device.settings import Config
+from waspi.device.settings import Config, Sync
 from waspi.errors import BrokerError, StorageError
 from waspi.mqtt.link import Link
 from waspi.mqtt.message import Incoming, ServerLimits
@@ -69,7 +69,9 @@ class Agent:
 
         topics = Topics(config.fleet)
         self._policy = _policy(config, topics)
-        self._journal = Journal.open(state / "journal.db", quotas=_quotas(config))
+        self._journal = Journal.open(
+            state / "journal.db", quotas=_quotas(config), durable=config.journal.sync is Sync.FULL
+        )
         self._cache = ModuleCache(state / "modules", config.cache_bytes)
         self._catalog = Catalog(self._cache)
         for module in config.modules:

@@ -31,13 +31,13 @@ _ADVICE: Final = {
 }
 
 
-def open_for_writing(path: Path, quotas: Quotas) -> sqlite3.Connection:
-    """The one connection that writes; every commit is on disk when it returns. Raises ``sqlite3.Error``."""
+def open_for_writing(path: Path, quotas: Quotas, *, durable: bool = True) -> sqlite3.Connection:
+    """The one connection that writes; if ``durable``, a commit is on disk when it returns. Raises ``sqlite3.Error``."""
     connection = _connect(path, cache_kib=256)
     try:
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # only a new file obeys
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         connection.execute("PRAGMA journal_size_limit = 8388608")  # bytes; a burst must not leave a huge log for ever
         connection.execute("PRAGMA secure_delete = OFF")  # Debian's default ON writes zeros over what is deleted

@@ -37,12 +37,13 @@ Outcome: TypeAlias = tuple[OutboxRow, ...] | IllegalTransitionError
 class Journal:
     """An open journal. Made by :meth:`open`."""
 
-    def __init__(self, path: Path, quotas: Quotas, lock: int) -> None:
+    def __init__(self, path: Path, quotas: Quotas, lock: int, *, durable: bool = True) -> None:
         self.path = path
         self.quotas = quotas
         self.damage: tuple[str, ...] = ()
         """What was found wrong at start and set aside, one line each: to be reported once."""
         self._lock = lock
+        self._durable = durable
         self._counters = CounterFile(path.with_name(f"{path.stem}-counters.json"))
         self._connection: sqlite3.Connection | None = None
         self._tally = Tally()
@@ -50,16 +51,19 @@ class Journal:
         self.reader: Reader
 
     @classmethod
-    def open(cls, path: Path, *, quotas: Quotas | None = None) -> Journal:
+    def open(cls, path: Path, *, quotas: Quotas | None = None, durable: bool = True) -> Journal:
         """Open the journal at ``path`` or start one; the folder has to exist.
 
         Checks the file (``quick_check``, schema version), brings its schema up to date and counts this boot. A damaged
         file is set aside as ``<name>-damaged-<n>.db``, told in :attr:`damage`, and a new one is started; the counters
         go on. Raises :class:`~waspi.errors.StorageError` when the disk is full or does not answer, or when another
         process has the journal open for writing.
+
+        ``durable=False`` leaves it to the kernel when commits reach the disk: they survive a crash of the agent, but
+        the last ones before a power cut may be lost.
         """
         lock = _lock(path)
-        journal = cls(path, quotas or Quotas(), lock)
+        journal = cls(path, quotas or Quotas(), lock, durable=durable)
         try:
             remove_leftovers(path.parent)
             journal._open()
@@ -215,7 +219,7 @@ class Journal:
 
     def _connect(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._connection = open_for_writing(self.path, self.quotas)
+            self._connection = open_for_writing(self.path, self.quotas, durable=self._durable)
             self._data_version = 0  # counts per connection: count again
         return self._connection
 
