@@ -33,6 +33,8 @@ _ALGORITHMS: Final = (-8, -19)
 _SIGNATURE_BYTES: Final = 64
 _MAX_PROTECTED: Final = 96
 _PARTS: Final = 4
+_MAX_ITEMS: Final = 32
+"""More than the 5 that are allowed, so that a message with a wrong header is told what is wrong with it."""
 _INSTALL: Final = "the package 'cryptography' is missing: pip install 'waspi[signed]'"
 
 
@@ -98,14 +100,16 @@ def _taken_apart(message: bytes, max_bytes: int) -> tuple[bytes, bytes, bytes]:
     if not is_signed(message):
         raise SignatureError("not signed: a COSE_Sign1 message (RFC 9052) with its tag is expected")
     try:
-        parts = cbor.decode(message[1:], max_bytes=max_bytes, max_items=_PARTS + 1, max_depth=2)
+        parts = cbor.decode(message[1:], max_bytes=max_bytes, max_items=_MAX_ITEMS, max_depth=3)
     except EnvelopeError as error:
         raise SignatureError(f"no COSE_Sign1 message: {error.message}") from error
     if type(parts) is not list or len(parts) != _PARTS:
         raise SignatureError("no COSE_Sign1 message: an array of four is expected")
     protected, unprotected, payload, signature = parts
     if unprotected != {}:
-        raise SignatureError("COSE: the unprotected header must be empty: nothing in it is signed for")
+        raise SignatureError(
+            "COSE: the unprotected header must be empty: put kid into the protected one, which is signed for"
+        )
     if type(protected) is not bytes or type(payload) is not bytes or type(signature) is not bytes:
         raise SignatureError("COSE: header, payload and signature must be byte strings")
     if len(protected) > _MAX_PROTECTED or len(signature) != _SIGNATURE_BYTES:

@@ -103,7 +103,7 @@ def decode_reported(data: bytes) -> Reported:
         groups=tuple(_group(group) for group in _list(fields.get("groups"), "groups")),
         labels=_texts(fields.get("labels"), "labels"),
         counters={
-            key: field.integer(value, f"reported state: counter {shown(key)}") for key, value in counters.items()
+            key: field.integer(value, f"reported state: 'counters' {shown(key)}") for key, value in counters.items()
         },
     )
 

@@ -102,8 +102,14 @@ def results(draw: st.DrawFn) -> Result:
 
 # Data items that CBOR can say, for envelopes that are well-formed and wrong.
 cbor_items = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**64), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.binary(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(ids | st.integers(-(2**64), 2**64 - 1), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**64), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+    | st.binary(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(ids | st.integers(-(2**64), 2**64 - 1), inner, max_size=4)
+    ),
     max_leaves=12,
 )

@@ -80,7 +80,7 @@ def test_fault_23_depth_bomb() -> None:
     assert "depth" in refused("a16161" * 5 + "01")
     assert "more than" in refused("81" * 1_000_000)
     assert "depth" in refused("81" * 10_000 + "01")
-    assert "tag" in refused("d8" "20" * 100_000)
+    assert "tag" in refused("d820" * 100_000)
 
 
 def test_fault_23_number_of_items() -> None:

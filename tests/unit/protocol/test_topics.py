@@ -12,7 +12,8 @@ from waspi.protocol.topics import Route, RouteKind, Topics
 HOME = Topics("home")
 
 HOSTILE_IDS = [
-    "", "#", "+", "a/b", "$share", "a#", "a+", "-a", "A", "é", "a b", "a\0", "a\n", "a" * 64, "..", "a.b", "a_b", "\ud800",
+    "",
+    "#", "+", "a/b", "$share", "a#", "a+", "-a", "A", "é", "a b", "a\0", "a\n", "a" * 64, "..", "a.b", "a_b", "\ud800",
     "a\u0301", "\uff41", "\u0661",
 ]  # fmt: skip
 
@@ -35,7 +36,12 @@ def test_fault_24_hostile_ids_are_refused_everywhere(hostile: str) -> None:
             build_two(hostile, "x")
     with pytest.raises(TopicError):
         HOME.device_filters("pi-1", [hostile])
-    for topic in (f"device/{hostile}/job", f"device/{hostile}/run/m", f"device/pi/run/{hostile}", f"group/{hostile}/job"):
+    for topic in (
+        f"device/{hostile}/job",
+        f"device/{hostile}/run/m",
+        f"device/pi/run/{hostile}",
+        f"group/{hostile}/job",
+    ):
         with pytest.raises(TopicError):
             HOME.parse(f"waspi/v1/home/{topic}")
 
@@ -83,8 +89,10 @@ def test_topics_are_those_of_the_protocol_page() -> None:
 @pytest.mark.parametrize(
     "topic",
     [
-        "", "/", "waspi", "waspi/v1/home", "waspi/v1/home/", "waspi/v1/other/device/pi/job", "waspi/v2/home/device/pi/job",
-        "waspi/v1/home/device", "waspi/v1/home/device/pi", "waspi/v1/home/device/pi/job/", "waspi/v1/home/device/pi/run",
+        "", "/", "waspi", "waspi/v1/home", "waspi/v1/home/", "waspi/v1/other/device/pi/job",
+        "waspi/v2/home/device/pi/job",
+        "waspi/v1/home/device", "waspi/v1/home/device/pi", "waspi/v1/home/device/pi/job/",
+        "waspi/v1/home/device/pi/run",
         "waspi/v1/home/device/pi/job/x", "waspi/v1/home/device/pi/run/m/x", "waspi/v1/home//pi/job", "$SYS/x",
         "waspi/v1/home/group/g/run/m", "waspi/v1/home/group/g", "waspi/v1/home/depot", "waspi/v1/home/depot/x",
         "waspi/v1/home/depot/get/x", "waspi/v1/homely/device/pi/job", "/waspi/v1/home/device/pi/job",

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.protocol.strategies import ids
+from waspi.errors import EnvelopeError
+from waspi.protocol.rollout import bucket, in_stage
+
+
+@given(ids, ids, st.integers(0, 10_000), st.integers(0, 10_000))
+def test_a_larger_stage_holds_the_smaller(device: str, release: str, one: int, two: int) -> None:
+    small, large = sorted((one, two))
+    assert in_stage(device, release, large / 100) or not in_stage(device, release, small / 100)
+
+
+@given(ids, ids)
+def test_the_definition(device: str, release: str) -> None:
+    digest = hashlib.sha256((device + release).encode()).hexdigest()
+    assert bucket(device, release) == int(digest, 16) % 10_000
+    assert not in_stage(device, release, 0)
+    assert in_stage(device, release, 100)
+
+
+@given(ids, ids, st.integers(0, 10_000))
+def test_every_hundredth_is_exact(device: str, release: str, hundredths: int) -> None:
+    """0.29 * 100 and 1.1 * 100 are no whole numbers in binary."""
+    assert in_stage(device, release, hundredths / 100) == (bucket(device, release) < hundredths)
+
+
+def test_stages_have_their_size() -> None:
+    devices = [f"pi-{number}" for number in range(20_000)]
+    for percent in (1, 10, 50):
+        share = sum(in_stage(device, "append@1.2.0", percent) for device in devices) / len(devices) * 100
+        assert abs(share - percent) < 1.2
+
+
+@pytest.mark.parametrize("percent", [-0.01, 100.01, 0.005, float("nan"), float("inf")])
+def test_other_percentages_are_refused(percent: float) -> None:
+    with pytest.raises(EnvelopeError, match="per cent"):
+        in_stage("pi", "r", percent)
