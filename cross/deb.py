@@ -96,7 +96,7 @@ def _stage(payload: Path, wheels: Path, target: Target) -> None:
     shutil.copyfile(systemd / "waspi.tmpfiles", payload / "usr/lib/tmpfiles.d/waspi.conf")
     shutil.copytree(systemd / "drop-ins", payload / "usr/share/doc/waspi/drop-ins")
     (payload / "etc/waspi").mkdir(parents=True)
-    (payload / "etc/waspi/device.toml").write_text(CONFIGURATION_HEAD + _configuration())
+    (payload / "etc/waspi/waspi.toml").write_text(CONFIGURATION_HEAD + _configuration())
 
 
 def _unpack(wheel: Path, folder: Path) -> None:
