@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -88,10 +86,6 @@ def main(argv: Sequence[str]) -> int:
         return ExitCode.DEVICE
     except (typer.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # The reader went away (head, less): that is its right. Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OK
     return result if isinstance(result, int) else ExitCode.OK
 
 

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import sys
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
+
+import typer
+
+from waspi.cli.exit_code import ExitCode, party_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from io import TextIOWrapper
 
     from waspi.errors import WaspiError
 
 
 def write_bytes(content: bytes) -> None:
     """Write raw bytes to stdout, nothing added."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(content)
-    sys.stdout.buffer.flush()
+    with _stdout() as stdout:
+        stdout.flush()
+        stdout.buffer.write(content)
 
 
 def write_log(content: bytes) -> None:
@@ -30,12 +37,27 @@ def write_log(content: bytes) -> None:
 
 def write_line(text: str) -> None:
     """Write one line of a result to stdout."""
-    print(text)  # noqa: T201 - stdout is this function's job
+    with _stdout() as stdout:
+        print(text, file=stdout)
 
 
 def write_json(document: Mapping[str, object] | Sequence[object]) -> None:
     """Write one JSON document on one line to stdout."""
-    print(json.dumps(document, ensure_ascii=False), flush=True)  # noqa: T201 - stdout is this function's job
+    with _stdout() as stdout:
+        print(json.dumps(document, ensure_ascii=False), file=stdout)
+
+
+@contextmanager
+def _stdout() -> Iterator[TextIOWrapper]:
+    """Give stdout, flush it, and end the command quietly when its reader has gone (head, less), as its right is."""
+    stdout = cast("TextIOWrapper", sys.stdout)
+    try:
+        yield stdout
+        stdout.flush()
+    except BrokenPipeError:
+        # Python would flush again at exit and complain; nobody reads that any more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+        raise typer.Exit(ExitCode.PIPE) from None
 
 
 def note(text: str) -> None:
@@ -55,7 +77,7 @@ def complain_of(error: WaspiError) -> None:
         place += f" in {error.function}"
     if error.offset is not None and hex(error.offset) not in error.message:
         place += f" at offset {error.offset:#x}"
-    complain(error.fault, error.message + (f" ({place.strip()})" if place else ""))
+    complain(party_of(error), error.message + (f" ({place.strip()})" if place else ""))
 
 
 def json_of_error(error: WaspiError) -> dict[str, object]:

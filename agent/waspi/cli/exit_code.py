@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from waspi.errors import BrokerError, Fault, OperatorError, WaspiError
+from waspi.errors import EnvelopeError, Fault, TopicError, WaspiError
 
 
 class ExitCode(IntEnum):
@@ -22,6 +22,8 @@ class ExitCode(IntEnum):
     """The board or this installation is at fault."""
     INTERRUPTED = 130
     """Ctrl-C (128 + SIGINT, as shells have it)."""
+    PIPE = 141
+    """Who read the output has gone (128 + SIGPIPE)."""
 
 
 _OF_FAULT = {
@@ -35,8 +37,9 @@ _OF_FAULT = {
 
 def exit_code_of(error: WaspiError) -> ExitCode:
     """Give the code by which a command ends on ``error``; the party at fault decides."""
-    if isinstance(error, BrokerError):
-        return ExitCode.BROKER
-    if isinstance(error, OperatorError):
-        return ExitCode.USAGE
-    return _OF_FAULT[error.fault]
+    return _OF_FAULT[party_of(error)]
+
+
+def party_of(error: WaspiError) -> Fault:
+    """Give the party at fault, seen from the command line: who types a wrong id or value there is the operator."""
+    return Fault.OPERATOR if isinstance(error, TopicError | EnvelopeError) else error.fault

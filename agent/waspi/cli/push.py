@@ -34,6 +34,7 @@ from waspi.fleet.job_order import JobOptions
 from waspi.fleet.module_source import module_from
 from waspi.model.limits import Limits
 from waspi.model.module import InlineModule, ModuleRef
+from waspi.protocol.ids import check_id
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
@@ -94,6 +95,7 @@ def push(
     """
     if (device is None) == (group is None):
         raise UsageError("give --device ID or --group ID")
+    check_id(device or group or "", "device" if device is not None else "group")
     choice = BrokerChoice.of(broker, fleet, profile, ca, cert, key)
     options = JobOptions(
         limits=limits_of(Limits(), fuel=fuel, memory_mib=memory_mib, timeout_ms=timeout_ms, output_kib=output_kib),

@@ -1,5 +1,6 @@
 """``waspi doctor``: the command."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -87,7 +88,9 @@ def _findings(file: Path | None, choice: BrokerChoice | None) -> Iterator[Findin
 
 
 def _tell(finding: Finding) -> None:
-    level = typer.style(f"{finding.level:<5}", fg=_COLOURS[finding.level])
-    typer.echo(f"{level} {finding.area}: {finding.what}: {finding.found}")
+    level = f"{finding.level:<5}"
+    if sys.stdout.isatty():
+        level = typer.style(level, fg=_COLOURS[finding.level])
+    write_line(f"{level} {finding.area}: {finding.what}: {finding.found}")
     if finding.todo:
         write_line(f"      -> {finding.todo}")

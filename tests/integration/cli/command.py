@@ -1,0 +1,60 @@
+"""The command line as a user calls it: in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        return self.out.decode()
+
+    @property
+    def error_line(self) -> str:
+        """The one line of an error: the last one on stderr."""
+        lines = self.err.splitlines()
+        assert lines, "nothing on stderr"
+        assert "Traceback" not in self.err, self.err
+        return lines[-1]
+
+
+def environment(home: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WASPI_", "XDG_"))}
+    return {**kept, "PYTHONPATH": str(ROOT / "agent"), "XDG_CONFIG_HOME": str(home), **(more or {})}
+
+
+def start(*arguments: str, home: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "waspi", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(home, env),
+    )
+
+
+def waspi(
+    *arguments: str, home: Path, data: bytes = b"", env: Mapping[str, str] | None = None, timeout: float = 60.0
+) -> Finished:
+    done = subprocess.run(
+        [sys.executable, "-m", "waspi", *arguments],
+        input=data,
+        capture_output=True,
+        env=environment(home, env),
+        timeout=timeout,
+        check=False,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr.decode())
