@@ -33,6 +33,13 @@ def test_every_hundredth_is_exact() -> None:
     ]
 
 
+def test_the_edge_of_every_bucket_is_exact() -> None:
+    for device in (f"pi-{number}" for number in range(3000)):
+        edge = bucket(device, "append@1.2.0")
+        assert not in_stage(device, "append@1.2.0", edge / 100)
+        assert in_stage(device, "append@1.2.0", (edge + 1) / 100)
+
+
 def test_stages_have_their_size() -> None:
     devices = [f"pi-{number}" for number in range(20_000)]
     for percent in (1, 10, 50):
