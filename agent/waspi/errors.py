@@ -125,6 +125,12 @@ class OverrunError(AbiError):
     kind = "buffer-overrun"
 
 
+class GoldenPairError(GuestError):
+    """The module did not give the output that its golden pair says (:class:`waspi.model.release.GoldenPair`)."""
+
+    kind = "golden-pair"
+
+
 class Trap(GuestError):  # noqa: N818 - the WebAssembly specification's own word
     """The guest trapped (WebAssembly core specification, 4.4)."""
 
@@ -319,6 +325,12 @@ class KeyFileError(OperatorError):
     """A key file is missing, unreadable or of the wrong kind."""
 
     kind = "key-file"
+
+
+class RepositoryError(OperatorError):
+    """The update repository is missing, damaged, or does not have what was asked for."""
+
+    kind = "repository"
 
 
 # --- the broker -----------------------------------------------------------------------------------------------------

@@ -10,28 +10,21 @@ import hashlib
 from typing import Final
 
 from waspi.errors import EnvelopeError
-from waspi.model.abi import DEFAULT_ABI, Abi
 from waspi.model.job import Job
 from waspi.model.limits import Limits
 from waspi.model.module import DigestModule, InlineModule, ModuleRef, NamedModule
-from waspi.protocol import cbor, field
+from waspi.protocol import cbor, field, terms
 from waspi.protocol.ids import is_digest, is_id, is_version, shown
 
 MAX_BYTES: Final = 24 * 1024 * 1024
 """Longest job envelope that is decoded when the caller does not say otherwise; devices say less."""
 MAX_INPUTS: Final = 4096
 """Inputs of a batch."""
-MAX_HEADROOM: Final = 2**31 - 1
-"""The guest's ``alloc`` takes a signed 32-bit size."""
 PRIORITIES: Final = (-100, 100)
 
 _KEYS: Final = frozenset(
     ("v", "id", "module", "input", "inputs", "abi", "limits", "expires_at", "idempotent", "priority", "audience")
 )
-_ABI_ORDER: Final = ("alloc", "entry", "input", "memory", "output", "headroom")
-_ABI_KEYS: Final = frozenset(_ABI_ORDER)
-_LIMIT_ORDER: Final = ("fuel", "time_ms", "log_bytes", "memory_bytes", "output_bytes")
-_LIMIT_KEYS: Final = frozenset(_LIMIT_ORDER)
 _INLINE: Final = frozenset(("inline",))
 _DIGEST: Final = frozenset(("sha256",))
 _NAMED: Final = frozenset(("name", "version"))
@@ -80,8 +73,8 @@ def job_from(value: object) -> Job:
         module=_module(get("module")),
         inputs=inputs,
         batch=batch,
-        abi=_abi(fields["abi"]) if "abi" in fields else None,
-        limits=_limits(fields["limits"]) if "limits" in fields else _NO_LIMITS,
+        abi=terms.abi_of(fields["abi"], "job") if "abi" in fields else None,
+        limits=terms.limits_of(fields["limits"], "job") if "limits" in fields else _NO_LIMITS,
         expires_at=field.moment(fields["expires_at"], "job: 'expires_at'") if "expires_at" in fields else None,
         idempotent=field.boolean(fields["idempotent"], "job: 'idempotent'") if "idempotent" in fields else False,
         priority=(
@@ -103,14 +96,14 @@ def encode_job(job: Job, *, check: bool = True) -> bytes:
     fields: dict[str, object] = {"v": field.VERSION, "id": job.id}
     if job.abi is not None:
         # Stated in full: a description that is there replaces the one of a named module as a whole.
-        fields["abi"] = {key: value for key in _ABI_ORDER if (value := getattr(job.abi, key)) is not None}
+        fields["abi"] = terms.abi_fields(job.abi)
     if job.batch:
         fields["inputs"] = list(job.inputs)
     elif len(job.inputs) == 1:
         fields["input"] = job.inputs[0]
     else:
         raise EnvelopeError(f"job: {len(job.inputs)} inputs, but it is no batch")
-    limits = {key: value for key in _LIMIT_ORDER if (value := getattr(job.limits, key)) is not None}
+    limits = terms.limits_fields(job.limits)
     if limits:
         fields["limits"] = limits
     fields["module"] = _module_fields(job.module)
@@ -162,44 +155,6 @@ def _module_fields(module: ModuleRef) -> dict[str, object]:
     if isinstance(module, DigestModule):
         return {"sha256": module.sha256}
     return {"name": module.name} if module.version is None else {"name": module.name, "version": module.version}
-
-
-def _abi(value: object) -> Abi:
-    fields = field.closed(value, "job: 'abi'", _ABI_KEYS)
-
-    def export(key: str, default: str) -> str:
-        return field.text(fields[key], f"job: 'abi.{key}'", shortest=1, longest=256) if key in fields else default
-
-    def note(key: str) -> str | None:
-        return field.text(fields[key], f"job: 'abi.{key}'") if key in fields else None
-
-    return Abi(
-        memory=export("memory", DEFAULT_ABI.memory),
-        alloc=export("alloc", DEFAULT_ABI.alloc),
-        entry=export("entry", DEFAULT_ABI.entry),
-        headroom=(
-            field.integer(fields["headroom"], "job: 'abi.headroom'", most=MAX_HEADROOM)
-            if "headroom" in fields
-            else DEFAULT_ABI.headroom
-        ),
-        input=note("input"),
-        output=note("output"),
-    )
-
-
-def _limits(value: object) -> Limits:
-    fields = field.closed(value, "job: 'limits'", _LIMIT_KEYS)
-
-    def limit(key: str, least: int = 1) -> int | None:
-        return field.integer(fields[key], f"job: 'limits.{key}'", least=least) if key in fields else None
-
-    return Limits(
-        fuel=limit("fuel"),
-        memory_bytes=limit("memory_bytes"),
-        time_ms=limit("time_ms"),
-        output_bytes=limit("output_bytes", least=0),
-        log_bytes=limit("log_bytes", least=0),
-    )
 
 
 def _audience(value: object) -> str:

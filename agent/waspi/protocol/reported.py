@@ -1,8 +1,8 @@
 """Reported state: retained JSON in which a device says what it is, what it has and how it is bounded.
 
 ``{"version", "engine", "arch", "boot", "sandbox": {layer: state}, "modules": [{"name", "version", "sha256", "state",
-"reason"?}], "limits": {…}, "groups": […], "labels": {…}, "counters": {…}}``. Home Assistant and the like read it as it
-is.
+"reason"?, "available"?}], "limits": {…}, "groups": […], "labels": {…}, "counters": {…}, "deployments"?: {group:
+serial}}``. Home Assistant and the like read it as it is.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class ReportedModule:
     """Where it is in its life: ``ACTIVE``, ``TRIAL``, ``ROLLED_BACK``, ..."""
     reason: str = ""
     """Why it failed or was rolled back."""
+    available: str = ""
+    """A version that the deployment offers in place of this one and that the device did not take (so far)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +61,14 @@ class Reported:
     """The operator's own words on the device."""
     counters: Mapping[str, int] = attribute(default_factory=dict)
     """Counts since the device was installed; they never go back."""
+    deployments: Mapping[str, int] = attribute(default_factory=dict)
+    """Group to the serial of its newest deployment that the device has read."""
 
 
 def encode_reported(reported: Reported) -> bytes:
     """Encode as JSON; the same value gives the same bytes, so that an unchanged report need not be sent."""
     limits = {limit.name: getattr(reported.limits, limit.name) for limit in fields_of(Limits)}
+    deployments = {"deployments": dict(sorted(reported.deployments.items()))} if reported.deployments else {}
     return json_document.encode_document(
         {
             "version": reported.version,
@@ -76,6 +81,7 @@ def encode_reported(reported: Reported) -> bytes:
             "groups": list(reported.groups),
             "labels": dict(sorted(reported.labels.items())),
             "counters": dict(sorted(reported.counters.items())),
+            **deployments,
         }
     )
 
@@ -105,12 +111,17 @@ def decode_reported(data: bytes) -> Reported:
         counters={
             key: field.integer(value, f"reported state: 'counters' {shown(key)}") for key, value in counters.items()
         },
+        deployments=_serials(fields["deployments"]) if "deployments" in fields else {},
     )
 
 
 def _module_fields(module: ReportedModule) -> dict[str, str]:
     fields = {"name": module.name, "version": module.version, "sha256": module.sha256, "state": module.state}
-    return {**fields, "reason": module.reason[:256]} if module.reason else fields
+    if module.reason:
+        fields["reason"] = module.reason[:256]
+    if module.available:
+        fields["available"] = module.available
+    return fields
 
 
 def _module(value: object) -> ReportedModule:
@@ -121,13 +132,24 @@ def _module(value: object) -> ReportedModule:
     digest = json_document.text_field(value, "sha256", what)
     if not is_version(version) or not is_digest(digest):
         raise EnvelopeError(f"{what} must have a version and a SHA-256, not {shown(version)} and {shown(digest)}")
+    available = json_document.text_field(value, "available", what) if "available" in value else ""
+    if available and not is_version(available):
+        raise EnvelopeError(f"{what}: 'available' must be a version, not {shown(available)}")
     return ReportedModule(
         name=field.identifier(value, "name", what),
         version=version,
         sha256=digest,
         state=json_document.text_field(value, "state", what, shortest=1, longest=32),
         reason=json_document.text_field(value, "reason", what) if "reason" in value else "",
+        available=available,
     )
+
+
+def _serials(value: object) -> dict[str, int]:
+    return {
+        _group(group): field.integer(serial, f"reported state: serial of {shown(group)}")
+        for group, serial in _map(value, "deployments").items()
+    }
 
 
 def _group(value: object) -> str:

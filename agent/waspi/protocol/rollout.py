@@ -27,8 +27,16 @@ def in_stage(device_id: str, release: str, percent: float) -> bool:
 
     Raises :class:`EnvelopeError` for a percentage out of that range or finer.
     """
-    hundredths = round(percent * 100) if 0 <= percent <= 100 else -1  # noqa: PLR2004 - per cent
+    return bucket(device_id, release) < hundredths(percent)
+
+
+def hundredths(percent: float) -> int:
+    """``percent`` in hundredths of a per cent, which is how many buckets are in: 0 to 10000.
+
+    Raises :class:`EnvelopeError` for a percentage below 0, above 100 or finer than 0.01.
+    """
+    whole = round(percent * 100) if 0 <= percent <= 100 else -1  # noqa: PLR2004 - per cent
     # 1.1 * 100 is 110.00000000000001: without the rounding one bucket too many would be in.
-    if hundredths < 0 or abs(percent * 100 - hundredths) > 1e-6:  # noqa: PLR2004 - far below a hundredth
+    if whole < 0 or abs(percent * 100 - whole) > 1e-6:  # noqa: PLR2004 - far below a hundredth
         raise EnvelopeError(f"stage of {shown(percent)} per cent: 0 to 100 in steps of 0.01 is expected")
-    return bucket(device_id, release) < hundredths
+    return whole
