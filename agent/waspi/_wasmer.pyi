@@ -11,8 +11,23 @@ from typing import Final, Literal, final
 
 from typing_extensions import Buffer  # in collections.abc only from Python 3.12
 
+__all__ = [
+    "ENGINE",
+    "FINGERPRINT",
+    "TARGET",
+    "Bounds",
+    "Canceller",
+    "Instance",
+    "Module",
+    "Outcome",
+    "lockdown",
+    "posture",
+    "strip",
+    "wat2wasm",
+]
+
 ENGINE: Final[str]
-"""Name and version of the engine, for example ``wasmer 7.2.1``."""
+"""Name and version of the engine, for example ``wasmer 7.2.1`` or ``wasmi 2.0.0``."""
 TARGET: Final[str]
 """Target triple that this binary runs on, for example ``aarch64-unknown-linux-gnu``."""
 FINGERPRINT: Final[str]
@@ -22,7 +37,9 @@ FINGERPRINT: Final[str]
 class Bounds:
     """What a module may declare before it is compiled; the defaults suit a board with 512 MiB.
 
-    They make compile time and memory bounded: a module beyond one of them raises ``ModuleTooLargeError`` and names it.
+    They make compile time and memory bounded: a module beyond one of them raises ``ModuleTooLargeError``, which names
+    what was found and the bound. More of them are fixed (types, imports, exports, tables, sections, nesting, branch
+    targets, locals times branches: ``agent/native/src/bounds.rs``).
     """
 
     def __new__(
@@ -37,15 +54,50 @@ class Bounds:
         table_elements: int = 65_536,
         globals: int = 4_096,
         data_segments: int = 16_384,
-    ) -> Bounds: ...
+        code_bytes: int = 4_194_304,
+        compile_ms: int = 60_000,
+    ) -> Bounds:
+        """All counts are of what the binary declares.
+
+        ``module_bytes``: the binary, custom sections included. ``functions``: imported ones included. ``body_bytes``,
+        ``locals``: of one function. ``params``: of one function type. ``memory_bytes``: initial linear memory.
+        ``table_elements``: initial elements of all tables, and elements of one segment. ``data_segments``: data or
+        element segments. ``code_bytes``: all function bodies. ``compile_ms``: milliseconds after which compiling is
+        given up with ``CompileError``, looked at after each function.
+        """
+    @property
+    def module_bytes(self) -> int: ...
+    @property
+    def functions(self) -> int: ...
+    @property
+    def body_bytes(self) -> int: ...
+    @property
+    def locals(self) -> int: ...
+    @property
+    def params(self) -> int: ...
+    @property
+    def memory_bytes(self) -> int: ...
+    @property
+    def table_elements(self) -> int: ...
+    @property
+    def globals(self) -> int: ...
+    @property
+    def data_segments(self) -> int: ...
+    @property
+    def code_bytes(self) -> int: ...
+    @property
+    def compile_ms(self) -> int: ...
 
 @final
 class Canceller:
-    """Stops a run from another thread. One canceller may serve one run after another."""
+    """Stops runs from another thread. One canceller may serve one run after another, and several at once."""
 
     def __new__(cls) -> Canceller: ...
     def cancel(self) -> None:
-        """Make the run that holds this canceller raise ``CanceledError``; before a run starts: that run. Idempotent."""
+        """Make the runs that hold this canceller raise ``CanceledError``, and every later one until :meth:`reset`.
+
+        Returns at once; the guest stops at its next branch, or wakes from its sleep. Idempotent.
+        """
     def reset(self) -> None:
         """Forget an earlier ``cancel()``."""
 
@@ -58,7 +110,10 @@ class Outcome:
         """The result's bytes."""
     @property
     def log(self) -> bytes:
-        """What the guest wrote to stdout and stderr, in order, cut at ``log_bytes``."""
+        """What the guest wrote to stdout and stderr, in order.
+
+        Beyond ``log_bytes`` it is cut, and a line at its end, within ``log_bytes``, says so.
+        """
     @property
     def fuel(self) -> int:
         """Metered operators that were executed."""
@@ -67,20 +122,26 @@ class Outcome:
         """Peak size of the linear memory."""
     @property
     def run_us(self) -> int:
-        """Microseconds from instantiation (or from the call, on a warm instance) to the result."""
+        """Microseconds from before the instantiation (or the call, on a warm instance) to after the result."""
     @property
     def trace(self) -> dict[str, int | str] | None:
-        """With ``trace=True``: ``pointer``, ``input_size``, ``buffer_size``, ``memory_address`` (host address of the
+        """With ``trace=True`` what happened in memory, else ``None``.
+
+        ``pointer``, ``input_size``, ``buffer_size``, ``memory_address`` (host address of the
         memory's base), ``buffer_address`` (host address of the buffer), ``new_size``, ``result_pointer``,
-        ``memory_bytes``; else ``None``."""
+        ``memory_bytes``.
+        """
 
 @final
 class Instance:
     """A module that is instantiated once and called many times: guest state survives between the calls."""
 
     def run(self, input: Buffer) -> Outcome:
-        """Run once. Fuel, time, output and log limits hold for each call. After a trap, a limit or a cancel the
-        instance is spent and every further call raises ``WorkerError``'s sibling ``GuestError`` that says so."""
+        """Run once; fuel, time, output and log limits hold for each call.
+
+        After any failure the instance is spent and every further call raises a plain ``GuestError`` that says so. Calls
+        from several threads wait for each other.
+        """
 
 @final
 class Module:
@@ -88,10 +149,10 @@ class Module:
 
     @staticmethod
     def compile(wasm: Buffer, *, bounds: Bounds | None = None) -> Module:
-        """Check the bounds, validate, strip custom sections and compile.
+        """Check the bounds, validate, link, strip custom sections and compile.
 
         Raises ``InvalidModuleError``, ``UnsupportedFeatureError``, ``ModuleTooLargeError``, ``LinkError`` (an import
-        that no run could satisfy), ``CompileError``.
+        that the host does not offer), ``CompileError``. Wants one thread for the compiler.
         """
     @staticmethod
     def load(artifact: Buffer) -> Module:
@@ -106,7 +167,7 @@ class Module:
         """SHA-256 of the Wasm bytes that :meth:`compile` was given, 64 lower-case hexadecimal digits."""
     @property
     def exports(self) -> list[tuple[str, str]]:
-        """``(name, type)``; a type reads like ``func (i32, i32) -> i32``, ``memory 17..``, ``table``, ``global i32``."""
+        """``(name, type)``; a type reads like ``func (i32, i32) -> i32``, ``memory 17..``, ``global i32``."""
     @property
     def imports(self) -> list[tuple[str, str, str]]:
         """``(module, name, type)``."""
@@ -126,8 +187,18 @@ class Module:
         canceller: Canceller | None = None,
         trace: bool = False,
     ) -> Outcome:
-        """One run on a fresh instance. Limits of ``None`` fall back to: fuel unlimited, memory 4 GiB, no deadline,
-        output as large as memory, log 64 KiB."""
+        """One run on a fresh instance.
+
+        In order: start function, ``_initialize``, ``alloc(len(input) + headroom)``, copy, entry, read, and ``dealloc``
+        where the guest exports it as ``(i32, i32) -> ()``: of the buffer, and of a packed result that lies elsewhere.
+
+        Limits of ``None`` fall back to: fuel unlimited, memory 4 GiB, no deadline, output as large as memory, log
+        64 KiB. A ``memory.grow`` beyond ``memory_bytes`` gives the guest -1.
+
+        Raises ``MissingExportError``, ``WrongSignatureError``, ``MemoryLimitError``, ``InputTooLargeError`` before the
+        guest runs; ``Trap`` and its subclasses, ``FuelLimitError``, ``TimeLimitError``, ``OutputLimitError``,
+        ``CanceledError``, ``PointerError``, ``OverrunError`` after; ``OverflowError`` for a negative limit.
+        """
     def instantiate(
         self,
         *,
@@ -143,9 +214,9 @@ class Module:
         canceller: Canceller | None = None,
         trace: bool = False,
     ) -> Instance:
-        """An instance for many calls; see :class:`Instance`. It stays on the thread that made it."""
+        """An instance for many calls; see :class:`Instance`. The limits hold for its initialization, too."""
     def check_abi(self, *, memory: str = "memory", alloc: str = "alloc", entry: str = "append") -> None:
-        """Raise ``MissingExportError``, ``WrongSignatureError`` or ``LinkError`` that a run would raise."""
+        """Raise ``MissingExportError`` or ``WrongSignatureError`` that a run would raise."""
 
 def strip(wasm: Buffer) -> bytes:
     """The module without its custom sections (names, debug information, producers)."""

@@ -5,7 +5,7 @@ use crate::wasi;
 
 pub const MODULE: &str = "env";
 /// Bytes of a message that are worth keeping.
-const TEXT_BYTES: u64 = 8 << 10;
+const TEXT_BYTES: u64 = 1 << 10;
 
 pub static OFFERS: [Offer; 4] = [
     Offer { module: MODULE, name: "abort", params: "iiii", result: "", act: abort },
@@ -29,7 +29,6 @@ fn text(memory: View, address: u64) -> Option<String> {
 fn abort(_: &mut Host, memory: View, args: &[u64]) -> Result<u64, Halt> {
     let message = text(memory, args[0]).unwrap_or_else(|| "no message".into());
     let file = text(memory, args[1]).unwrap_or_else(|| "unknown file".into());
-    let message = message.replace(['\n', '\r'], " ");
     Err(Halt::Abort(format!("{message} ({file}:{}:{})", args[2] as u32, args[3] as u32)))
 }
 

@@ -8,6 +8,10 @@ use crate::fault::{Fault, Kind};
 pub const NESTING: u32 = 1_000;
 /// Targets of all `br_table`s in one function.
 pub const BRANCH_TARGETS: u64 = 65_536;
+/// Locals times ways through one function (blocks, branches, targets): what SSA form may cost in time and memory.
+pub const WEB: u64 = 4_000_000;
+/// Values that one function may have on its stack at once.
+pub const OPERANDS: u32 = 4_096;
 /// Entries of the type section.
 pub const TYPES: u32 = 10_000;
 /// Imports; what the host offers fits many times.
@@ -63,7 +67,7 @@ impl Default for Bounds {
             table_elements: 65_536,
             globals: 4_096,
             data_segments: 16_384,
-            code_bytes: 8 << 20,
+            code_bytes: 4 << 20,
             compile_ms: 60_000,
         }
     }
@@ -74,7 +78,7 @@ impl Bounds {
     #[new]
     #[pyo3(signature = (*, module_bytes = 16_777_216, functions = 20_000, body_bytes = 262_144, locals = 4_096,
                         params = 128, memory_bytes = 67_108_864, table_elements = 65_536, globals = 4_096,
-                        data_segments = 16_384, code_bytes = 8_388_608, compile_ms = 60_000))]
+                        data_segments = 16_384, code_bytes = 4_194_304, compile_ms = 60_000))]
     #[allow(clippy::too_many_arguments)] // each is a keyword with a default in Python
     fn new(
         module_bytes: u64,
@@ -123,13 +127,19 @@ impl Bounds {
     }
 }
 
-/// Refuse `found` of `what` when it is beyond `bound`.
+/// Refuse `found` of `what` when it is beyond a bound that the caller sets.
 pub fn within(what: &str, found: u64, bound: u64) -> Result<(), Fault> {
+    check(what, found, bound, "make the module smaller or raise the bound")
+}
+
+/// Refuse `found` of `what` when it is beyond one of the constants above.
+pub fn fixed(what: &str, found: u64, bound: u64) -> Result<(), Fault> {
+    check(what, found, bound, "make it smaller")
+}
+
+fn check(what: &str, found: u64, bound: u64, advice: &str) -> Result<(), Fault> {
     if found <= bound {
         return Ok(());
     }
-    Err(Fault::new(
-        Kind::ModuleTooLarge,
-        format!("the module has {found} {what}, the bound is {bound}: make the module smaller or raise the bound"),
-    ))
+    Err(Fault::new(Kind::ModuleTooLarge, format!("the module has {found} {what}, the bound is {bound}: {advice}")))
 }

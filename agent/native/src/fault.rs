@@ -108,6 +108,25 @@ impl Fault {
     }
 }
 
+/// One printable line: guests choose the names and texts that stand in messages.
+pub fn printable(text: &str) -> String {
+    const LONGEST: usize = 2_000;
+    let mut line = String::with_capacity(text.len());
+    for letter in text.chars() {
+        let plain = matches!(letter, ' '..='~') || letter.escape_debug().count() == 1;
+        if plain {
+            line.push(letter);
+        } else {
+            line.extend(letter.escape_default());
+        }
+        if line.len() > LONGEST {
+            line.push_str(" ...");
+            break;
+        }
+    }
+    line
+}
+
 /// Run `work` so that a panic in it becomes a [`Fault`].
 pub fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))

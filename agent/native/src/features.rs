@@ -55,7 +55,10 @@ pub fn explain(wasm: &[u8], error: &BinaryReaderError) -> Fault {
     let offset = error.offset() as u64;
     Fault::new(
         Kind::InvalidModule,
-        format!("the module does not validate: {} (at byte {offset}); build it anew or fetch it again", error.message()),
+        format!(
+            "the module does not validate: {} (at byte {offset}); build it anew or fetch it again",
+            error.message()
+        ),
     )
     .at(offset)
 }

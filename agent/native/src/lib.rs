@@ -48,7 +48,10 @@ fn strip_module<'py>(py: Python<'py>, wasm: &Bound<'py, PyAny>) -> PyResult<Boun
     let bytes = lent.stable(py)?;
     let stripped = guarded(|| {
         strip::strip(&bytes).map_err(|error| {
-            Fault::new(Kind::InvalidModule, format!("this is no WebAssembly module: {}; fetch it again", error.message()))
+            Fault::new(
+                Kind::InvalidModule,
+                format!("this is no WebAssembly module: {}; fetch it again", error.message()),
+            )
         })
     });
     stripped.map(|stripped| PyBytes::new(py, &stripped.wasm)).map_err(|fault| raise(py, fault))

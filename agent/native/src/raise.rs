@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyModule};
 
-use crate::fault::{Fault, Kind};
+use crate::fault::{Fault, Kind, printable};
 use crate::run::Usage;
 
 /// The tree of errors, imported at the first failure: `waspi` itself imports this module.
@@ -22,9 +22,9 @@ pub fn raise_run(py: Python<'_>, fault: Fault, usage: &Usage) -> PyErr {
 
 fn build(py: Python<'_>, fault: &Fault, usage: Option<&Usage>) -> PyResult<PyErr> {
     let errors = ERRORS.get_or_try_init(py, || PyModule::import(py, "waspi.errors").map(Bound::unbind))?;
-    let error = errors.bind(py).getattr(fault.kind.class())?.call1((fault.message.as_str(),))?;
+    let error = errors.bind(py).getattr(fault.kind.class())?.call1((printable(&fault.message),))?;
     if let Some(function) = &fault.function {
-        error.setattr("function", function)?;
+        error.setattr("function", printable(function))?;
     }
     if let Some(offset) = fault.offset {
         error.setattr("offset", offset)?;

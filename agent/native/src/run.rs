@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::abi::{Abi, DEALLOC, INITIALIZE, Verdict};
 use crate::canceller::Canceller;
-use crate::engine::{Compiled, Ending, Guest, Program};
 use crate::ending;
+use crate::engine::{Compiled, Ending, Guest, Program};
 use crate::fault::{Fault, Kind};
 use crate::host::Host;
 use crate::limits::Limits;

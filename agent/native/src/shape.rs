@@ -184,10 +184,10 @@ impl Shape {
                 self.memory.map_or_else(|| "memory".into(), |pages| memory_text(pages.minimum, pages.maximum))
             }
             ExternalKind::Global => self.globals.get(index as usize).map_or_else(|| "global".into(), global_text),
-            ExternalKind::Table => self.tables.get(index as usize).map_or_else(
-                || "table".into(),
-                |ty| format!("table {}", limits_text(ty.initial, ty.maximum)),
-            ),
+            ExternalKind::Table => self
+                .tables
+                .get(index as usize)
+                .map_or_else(|| "table".into(), |ty| format!("table {}", limits_text(ty.initial, ty.maximum))),
             ExternalKind::Tag => "tag".into(),
         }
     }

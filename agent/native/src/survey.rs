@@ -8,7 +8,7 @@ use wasmparser::{
     TypeRef, ValidPayload, Validator, ValidatorResources, WasmFeatures,
 };
 
-use crate::bounds::{self, Bounds, within};
+use crate::bounds::{self, Bounds, fixed, within};
 use crate::fault::{Fault, Kind};
 use crate::features;
 
@@ -97,30 +97,34 @@ impl Survey<'_> {
     fn count(&mut self, payload: &Payload<'_>) -> Result<(), Refusal> {
         if payload.as_section().is_some() {
             self.sections += 1;
-            within("sections", self.sections, bounds::SECTIONS.into())?;
+            fixed("sections", self.sections, bounds::SECTIONS.into())?;
         }
         match payload {
             Payload::Version { encoding: Encoding::Component, .. } => {
                 return Err(features::unsupported("the component model").into());
             }
             Payload::TypeSection(section) => {
-                within("types", section.count().into(), bounds::TYPES.into())?;
+                fixed("types", section.count().into(), bounds::TYPES.into())?;
                 for group in section.clone() {
                     for ty in group?.types() {
                         if let wasmparser::CompositeInnerType::Func(ty) = &ty.composite_type.inner {
                             within("parameters of one function type", ty.params().len() as u64, self.bounds.params)?;
-                            within("results of one function type", ty.results().len() as u64, bounds::RESULTS as u64)?;
+                            fixed("results of one function type", ty.results().len() as u64, bounds::RESULTS as u64)?;
                         }
                     }
                 }
             }
             Payload::ImportSection(section) => {
-                within("imports", section.count().into(), bounds::IMPORTS.into())?;
+                fixed("imports", section.count().into(), bounds::IMPORTS.into())?;
                 for import in section.clone().into_imports() {
                     let import = import?;
                     self.imports += 1;
-                    within("imports", self.imports, bounds::IMPORTS.into())?;
-                    within("bytes in an import's name", longest(import.module, import.name), bounds::NAME_BYTES as u64)?;
+                    fixed("imports", self.imports, bounds::IMPORTS.into())?;
+                    within(
+                        "bytes in an import's name",
+                        longest(import.module, import.name),
+                        bounds::NAME_BYTES as u64,
+                    )?;
                     match import.ty {
                         TypeRef::Func(_) | TypeRef::FuncExact(_) => self.functions += 1,
                         TypeRef::Memory(memory) => self.memory(memory.initial)?,
@@ -148,11 +152,11 @@ impl Survey<'_> {
                 within("globals", self.globals, self.bounds.globals)?;
             }
             Payload::ExportSection(section) => {
-                within("exports", section.count().into(), bounds::EXPORTS.into())?;
+                fixed("exports", section.count().into(), bounds::EXPORTS.into())?;
                 let mut seen = HashSet::new();
                 for export in section.clone() {
                     let export = export?;
-                    within("bytes in an export's name", export.name.len() as u64, bounds::NAME_BYTES as u64)?;
+                    fixed("bytes in an export's name", export.name.len() as u64, bounds::NAME_BYTES as u64)?;
                     if export.name.starts_with(RESERVED) {
                         return Err(reserved(export.name).into());
                     }
@@ -193,15 +197,11 @@ impl Survey<'_> {
     fn table(&mut self, elements: u64) -> Result<(), Fault> {
         self.tables += 1;
         self.table_elements = self.table_elements.saturating_add(elements);
-        within("tables", self.tables, bounds::TABLES.into())?;
+        fixed("tables", self.tables, bounds::TABLES.into())?;
         within("initial table elements", self.table_elements, self.bounds.table_elements)
     }
 
-    fn body(
-        &self,
-        validator: &mut FuncValidator<ValidatorResources>,
-        body: &FunctionBody<'_>,
-    ) -> Result<(), Refusal> {
+    fn body(&self, validator: &mut FuncValidator<ValidatorResources>, body: &FunctionBody<'_>) -> Result<(), Refusal> {
         let here = |error: Fault| error.at(body.range().start as u64);
         within("bytes in one function", body.range().len() as u64, self.bounds.body_bytes).map_err(here)?;
         if Instant::now() > self.deadline {
@@ -212,6 +212,7 @@ impl Survey<'_> {
             locals += u64::from(group?.0);
         }
         within("locals in one function", locals, self.bounds.locals).map_err(here)?;
+        let locals = u64::from(validator.len_locals()) + locals;
 
         let mut reader = body.get_binary_reader_for_operators()?;
         reader.set_features(self.parser_features);
@@ -219,15 +220,27 @@ impl Survey<'_> {
         whole.set_features(self.parser_features);
         validator.read_locals(&mut whole)?;
         let mut operators = wasmparser::OperatorsReader::new(reader);
-        let mut targets = 0_u64;
+        let (mut targets, mut ways) = (0_u64, 0_u64);
         while !operators.eof() {
             let (operator, offset) = operators.read_with_offset()?;
-            if let Operator::BrTable { targets: table } = &operator {
-                targets += u64::from(table.len()) + 1;
-                within("branch targets in one function", targets, bounds::BRANCH_TARGETS).map_err(here)?;
+            match &operator {
+                Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
+                    ways += 1;
+                    let depth = validator.control_stack_height();
+                    fixed("nested blocks", depth.into(), bounds::NESTING.into()).map_err(here)?;
+                }
+                Operator::Br { .. } | Operator::BrIf { .. } => ways += 1,
+                Operator::BrTable { targets: table } => {
+                    targets += u64::from(table.len()) + 1;
+                    ways += u64::from(table.len()) + 1;
+                    fixed("branch targets in one function", targets, bounds::BRANCH_TARGETS).map_err(here)?;
+                }
+                _ => {}
             }
+            fixed("locals times ways through one function", locals * ways, bounds::WEB).map_err(here)?;
             validator.op(offset, &operator)?;
-            within("nested blocks", validator.control_stack_height().into(), bounds::NESTING.into()).map_err(here)?;
+            let operands = validator.operand_stack_height();
+            fixed("values on one function's stack", operands.into(), bounds::OPERANDS.into()).map_err(here)?;
         }
         operators.finish()?;
         Ok(())

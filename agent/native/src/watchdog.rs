@@ -171,7 +171,9 @@ pub fn start() -> Result<&'static Thread, Fault> {
             builder.spawn(patrol).ok().map(|handle| handle.thread().clone())
         })
         .as_ref()
-        .ok_or_else(|| Fault::new(Kind::Device, "the system refused a thread for the watchdog: raise its limit of threads"))
+        .ok_or_else(|| {
+            Fault::new(Kind::Device, "the system refused a thread for the watchdog: raise its limit of threads")
+        })
 }
 
 fn patrol() {

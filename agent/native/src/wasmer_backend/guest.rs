@@ -74,9 +74,10 @@ impl Guest {
 
 fn refused(error: InstantiationError) -> Fault {
     match error {
-        InstantiationError::Link(error) => {
-            Fault::new(Kind::Device, format!("the instance could not be made: {error}; free memory or lower the limits"))
-        }
+        InstantiationError::Link(error) => Fault::new(
+            Kind::Device,
+            format!("the instance could not be made: {error}; free memory or lower the limits"),
+        ),
         other => Fault::new(Kind::Internal, format!("the instance could not be made: {other}")),
     }
 }

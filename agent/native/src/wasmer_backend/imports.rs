@@ -58,10 +58,8 @@ impl Linked {
 
     /// A function of this offer for the instance whose environment is `env`.
     pub fn import(&self, objects: &mut StoreObjects, env: *mut Env) -> VMExtern {
-        let context = Box::new(Context {
-            address: enter as *const VMFunctionBody,
-            ctx: Call { offer: self.offer, env },
-        });
+        let context =
+            Box::new(Context { address: enter as *const VMFunctionBody, ctx: Call { offer: self.offer, env } });
         let anyfunc = VMCallerCheckedAnyfunc {
             // The engine puts its own trampoline here when it links the import.
             func_ptr: std::ptr::null(),

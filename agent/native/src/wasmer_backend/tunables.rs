@@ -6,12 +6,9 @@ use std::ptr::NonNull;
 use wasmer::sys::BaseTunables;
 use wasmer_compiler::Tunables as WasmerTunables;
 use wasmer_types::{GlobalType, MemoryStyle, MemoryType, Pages, TableStyle, TableType};
-use wasmer_vm::{
-    MemoryError, VMGlobal, VMGlobalDefinition, VMMemory, VMMemoryDefinition, VMTable, VMTableDefinition,
-};
+use wasmer_vm::{MemoryError, VMGlobal, VMGlobalDefinition, VMMemory, VMMemoryDefinition, VMTable, VMTableDefinition};
 
 use super::memory::PooledMemory;
-use crate::bounds;
 
 /// Elements to which a table may grow; one element is a pointer.
 const TABLE_ELEMENTS: u32 = 65_536;
@@ -95,7 +92,6 @@ impl WasmerTunables for Tunables {
         style: &TableStyle,
         location: NonNull<VMTableDefinition>,
     ) -> Result<VMTable, String> {
-        debug_assert!(bounds::TABLES > 0);
         let cap = TABLE_ELEMENTS.max(ty.minimum);
         let mut ty = *ty;
         ty.maximum = Some(ty.maximum.unwrap_or(cap).min(cap));
