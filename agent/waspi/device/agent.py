@@ -9,6 +9,7 @@ import selectors
 import signal
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 from types import FrameType
 
 from waspi.device.announcer import Announcer
@@ -33,6 +34,7 @@ from waspi.sandbox.settings import PoolSettings, cores
 from waspi.storage.journal import Journal
 from waspi.storage.operations import ForgetDeliveries, Prune
 from waspi.storage.quotas import Quotas
+from waspi.storage.start_record import StartRecord
 from waspi.storage.writer import Writer
 
 _log = logging.getLogger(__name__)
@@ -72,6 +74,7 @@ class Agent:
         self._journal = Journal.open(
             state / "journal.db", quotas=_quotas(config), durable=config.journal.sync is Sync.FULL
         )
+        self._starts = StartRecord(_runtime_folder(environment, state) / "started")
         self._cache = ModuleCache(state / "modules", config.cache_bytes)
         self._catalog = Catalog(self._cache)
         for module in config.modules:
@@ -100,6 +103,7 @@ class Agent:
             config.id,
             self._journal,
             self._ledger,
+            self._starts,
             self._cache,
             workers,
             config.trace,
@@ -219,6 +223,7 @@ class Agent:
         self._pool.close()
         self._ledger.close()
         self._journal.close()
+        self._starts.close()
         self._notifier.close()
         self._selector.close()
 
@@ -271,6 +276,12 @@ class Agent:
             window=broker.window,
             will=self._announcer.will(broker.will_delay_s),
         )
+
+
+def _runtime_folder(environment: Mapping[str, str], state: Path) -> Path:
+    """Systemd's ``RuntimeDirectory=`` (memory, which spares the SD card), else the state folder."""
+    folder = environment.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    return Path(folder) if folder else state
 
 
 def _policy(config: Config, topics: Topics) -> Policy:

@@ -11,7 +11,15 @@ from itertools import count
 
 from waspi.device.clock import Clock
 from waspi.device.ledger import Ledger
-from waspi.errors import CanceledError, EnvelopeError, ExpiredError, InterruptedJobError, UnknownModuleError, WaspiError
+from waspi.errors import (
+    CanceledError,
+    EnvelopeError,
+    ExpiredError,
+    InterruptedJobError,
+    StorageError,
+    UnknownModuleError,
+    WaspiError,
+)
 from waspi.model.job import Job
 from waspi.model.module import DigestModule
 from waspi.model.result import JobError, Result
@@ -25,10 +33,17 @@ from waspi.sandbox.task import Done, Task
 from waspi.storage.journal import Journal
 from waspi.storage.operations import Finish, Operation, Receive, Requeue, Start
 from waspi.storage.rows import JobRow, OutboxEntry, OutboxRow
+from waspi.storage.start_record import StartRecord
 
 _HELD = 256
 """Queued jobs kept in memory with their bodies; the others wait on the disk."""
 _HELD_BYTES = 4 * 1024 * 1024
+
+_AHEAD = 16
+"""Jobs per worker that are marked as started in advance, at most."""
+_AHEAD_US = 8_000.0
+"""Microseconds of work that are marked in advance: about what an SD card takes for a commit."""
+_AHEAD_BODY_BYTES = 64 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +71,7 @@ class JobQueue:
         device: str,
         journal: Journal,
         ledger: Ledger,
+        starts: StartRecord,
         cache: ModuleCache,
         workers: int,
         trace: bool,
@@ -67,6 +83,7 @@ class JobQueue:
         self._device = device
         self._journal = journal
         self._ledger = ledger
+        self._starts = starts
         self._cache = cache
         self._workers = workers
         self._trace = trace
@@ -80,6 +97,8 @@ class JobQueue:
         self._ending: set[str] = set()
         self._ready: list[tuple[int, int, JobRow]] = []
         self._ready_bytes = 0
+        self._marked: list[tuple[int, int, str]] = []
+        self._typical_us = float(_AHEAD_US)
         self._arrivals = count()
         self._more_on_disk = True
         self.draining = False
@@ -92,21 +111,26 @@ class JobQueue:
     @property
     def running(self) -> int:
         """Jobs that have a worker."""
-        return len(self._active)
+        return sum(1 for each in self._active.values() if each.task is None)
 
     def recover(self) -> None:
         """At start: settle what was running when the device went down."""
-        for row in self._journal.reader.interrupted():
-            self._pin(row)
-            if row.idempotent:
+        reader = self._journal.reader
+        for row in reader.interrupted():
+            self._cache.pin(_digest(row))
+            fresh = self._starts.never_started(row.id)
+            if fresh or row.idempotent:
+                _log.warning("job %s was interrupted%s and runs again", row.id, " before it began" if fresh else "")
                 self._ledger.enter([Requeue(row.id)], lambda _rows: self.pump())
-                _log.warning("job %s was interrupted and runs again", row.id)
             else:
+                _log.warning("job %s was interrupted and is not run again", row.id)
                 error = InterruptedJobError("the device went down while the job ran; it is not marked idempotent")
                 self._end(row, JobState.FAILED, error)
-                _log.warning("job %s was interrupted and is not run again", row.id)
-        for row in self._journal.reader.recent(1 << 30, states=(JobState.QUEUED,)):
-            self._pin(row)
+        before: int | None = None
+        while rows := reader.recent(1000, states=(JobState.QUEUED,), before_seq=before):
+            before = rows[-1].seq
+            for row in rows:
+                self._cache.pin(_digest(row))
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
@@ -124,18 +148,18 @@ class JobQueue:
 
         ``job`` is what ``row.body`` holds. With a free worker and nobody waiting, receipt and start share one commit.
         """
-        direct = self._slots > 0 and not self._ready and not self._more_on_disk and self._may_start(row)
+        direct = self._room(row) > 0 and not self._ready and not self._more_on_disk and self._may_start(row)
         if direct:
             row = replace(row, state=JobState.IN_PROGRESS, attempt=1)
             self._active[row.id] = _Active(row, self._task(row, job), job.batch)
         self._receiving[row.id] = (row, [effect])
-        self._pin(row)
+        self._cache.pin(_digest(row))
 
         def received(_rows: tuple[OutboxRow, ...]) -> None:
             for each in self._receiving.pop(row.id)[1]:
                 each()
             if direct:
-                self._launch(row.id)
+                self._started(row.id)
             else:
                 self._on_change(row, JobState.QUEUED)
                 self._hold(row)
@@ -167,8 +191,10 @@ class JobQueue:
 
     def pump(self) -> None:
         """Start what there are workers for."""
-        while self._slots > 0 and self._journal.may_start and not self.draining:
+        while self._journal.may_start and not self.draining:
             if not self._ready and not self._load():
+                return
+            if self._room(self._ready[0][2]) <= 0:
                 return
             _, _, row = heapq.heappop(self._ready)
             self._ready_bytes -= len(row.body)
@@ -184,11 +210,13 @@ class JobQueue:
                 continue
             row = replace(row, state=JobState.IN_PROGRESS, attempt=row.attempt + 1)
             self._active[row.id] = _Active(row, task, job.batch)
-            self._ledger.enter([Start(row.id, row.attempt)], partial(self._launched, row.id))
+            self._ledger.enter([Start(row.id, row.attempt)], partial(self._started, row.id))
 
     def on_done(self, done: Done) -> None:
         """A worker is through with a job."""
         active = self._active.pop(done.job_id)
+        self._typical_us += (done.usage.run_us - self._typical_us) / 8
+        self._dispatch()
         self._finish(
             active.row,
             Result(
@@ -208,9 +236,15 @@ class JobQueue:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    @property
-    def _slots(self) -> int:
-        return 0 if self._pool is None else self._workers - len(self._active)
+    def _room(self, row: JobRow) -> int:
+        """How many more jobs may be marked as started.
+
+        One for each worker; more where jobs are so short that a worker would wait for the disk between two of them.
+        """
+        ahead = 1
+        if len(row.body) <= _AHEAD_BODY_BYTES:
+            ahead = max(1, min(_AHEAD, int(_AHEAD_US / max(self._typical_us, 1.0))))
+        return self._workers * ahead - len(self._active)
 
     def _may_start(self, row: JobRow) -> bool:
         fresh = row.expires_at is None or row.expires_at > self._clock.now()
@@ -222,26 +256,39 @@ class JobQueue:
             raise EnvelopeError("a stored job names its module by digest")
         return Task(row.id, module.sha256, job.effective_abi, job.limits, job.inputs, self._trace)
 
-    def _launched(self, job_id: str, _rows: tuple[OutboxRow, ...]) -> None:
-        self._launch(job_id)
+    def _started(self, job_id: str, _rows: tuple[OutboxRow, ...] = ()) -> None:
+        """The start is on the disk: a worker may have the job."""
+        heapq.heappush(self._marked, (-self._active[job_id].row.priority, next(self._arrivals), job_id))
+        self._dispatch()
 
-    def _launch(self, job_id: str) -> None:
+    def _dispatch(self) -> None:
+        while self._marked and self._pool is not None and self._pool.free > 0 and not self.draining:
+            self._launch(heapq.heappop(self._marked)[2], self._pool)
+
+    def _launch(self, job_id: str, pool: Pool) -> None:
         active = self._active[job_id]
-        if active.canceled or active.task is None or self._pool is None:
-            self._active.pop(job_id)
-            self._end(active.row, JobState.CANCELED, CanceledError("canceled before it ran"))
-            self.pump()
-            return
-        if not self._cache.has(active.task.digest):
-            self._active.pop(job_id)
+        error: WaspiError | None = None
+        if active.canceled or active.task is None:
+            error = CanceledError("canceled before it ran")
+        elif not self._cache.has(active.task.digest):
             error = UnknownModuleError("its module is no longer in the cache; send it inline again")
-            self._end(active.row, JobState.FAILED, error)
+        else:
+            try:
+                self._starts.note(job_id)
+            except StorageError as trouble:
+                error = trouble
+        if error is not None or active.task is None:
+            del self._active[job_id]
+            state = JobState.CANCELED if isinstance(error, CanceledError) else JobState.FAILED
+            self._end(active.row, state, error or CanceledError("canceled before it ran"))
             self.pump()
             return
         active.queue_us = max(0, int((self._clock.now() - active.row.received_at) * 1_000_000))
         self._on_change(active.row, JobState.IN_PROGRESS)
-        self._pool.submit(active.task)
+        pool.submit(active.task)
         active.task = None  # the pool has the inputs now
+        if self._starts.full:
+            self._starts.forget_all_but(each for each, one in self._active.items() if one.task is None)
 
     def _end(self, row: JobRow, state: JobState, error: WaspiError, then: Callable[[], object] | None = None) -> None:
         """End a job that brought no output."""
@@ -256,19 +303,13 @@ class JobQueue:
 
         def ended(rows: tuple[OutboxRow, ...]) -> None:
             self._ending.discard(row.id)
-            self._unpin(row)
+            self._cache.unpin(_digest(row))
             self._on_rows(rows)
             if then is not None:
                 then()
 
         operations: list[Operation] = [Finish(row.id, result.state, encoded, answer_to(row, result, encoded))]
         self._ledger.enter(operations, ended)
-
-    def _pin(self, row: JobRow) -> None:
-        self._cache.pin(_digest(row))
-
-    def _unpin(self, row: JobRow) -> None:
-        self._cache.unpin(_digest(row))
 
     def _hold(self, row: JobRow) -> None:
         last = self._ready[-1] if self._ready else None

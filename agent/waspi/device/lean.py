@@ -13,7 +13,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 _SPARED = ("inspect", "urllib.request", "ssl")
-"""``dataclasses`` and paho import these for functions that the agent does not call; ``ssl`` only where TLS is spoken."""
+"""``dataclasses`` and paho import these for functions that the agent does not call; ``ssl`` serves TLS alone."""
 
 
 class _Later(ModuleType):
