@@ -170,7 +170,6 @@ class Journal:
             for state, column in FINISHED_COLUMNS.items():
                 tally.finished[state] = max(tally.finished[state], getattr(reserved, column))
         after = tally.counters()
-        self._counters.reserve(after)
         columns = {"boots": after.boots, "next_outbox": after.next_outbox, "next_seq": after.next_seq}
         connection.execute("BEGIN IMMEDIATE")
         assignments = ", ".join(f"{column} = {value}" for column, value in columns.items())
@@ -180,8 +179,17 @@ class Journal:
         )
         connection.execute(f"UPDATE meta SET {assignments}, {rises}")  # noqa: S608 - numbers and names of ours
         connection.execute("COMMIT")
+        # After the commit: a file that is ahead of the journal means that the journal was lost.
+        self._counters.reserve(after)
         self._tally = tally
         self._data_version = _data_version(connection)
+
+    def _recount(self, connection: sqlite3.Connection) -> None:
+        """Count again what another process, or a fresh connection, may have changed; ids go on."""
+        tally = count(connection)
+        tally.next_seq = max(tally.next_seq, self._tally.next_seq)
+        tally.next_outbox = max(tally.next_outbox, self._tally.next_outbox)
+        self._tally = tally
 
     def _transact(self, groups: Sequence[Sequence[Operation]], *, isolated: bool) -> list[Outcome]:
         connection = self._connect()
@@ -189,7 +197,7 @@ class Journal:
         try:
             version = _data_version(connection)
             if version != self._data_version:  # `waspi journal prune`, another process, has changed the tables
-                self._tally = count(connection)
+                self._recount(connection)
                 self._data_version = version
             transaction = Transaction(connection, self._tally.copy(), self.quotas)
             outcomes = [self._group(transaction, group, isolated=isolated) for group in groups]
@@ -220,7 +228,7 @@ class Journal:
     def _connect(self) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = open_for_writing(self.path, self.quotas, durable=self._durable)
-            self._data_version = 0  # counts per connection: count again
+            self._data_version = -1  # counts per connection: count again
         return self._connection
 
     def _disconnect(self) -> None:

@@ -98,6 +98,6 @@ def test_fault_06_killed_while_a_damaged_journal_is_set_aside(tmp_path: Path) ->
             assert world.live(folder, JOBS) == 0
             notes = notes_of(folder).read_text().splitlines()
             assert len([line for line in notes if line.startswith("damage")]) <= 2
-            check(folder, JOBS, notes=[line for line in notes if not line.startswith("damage")], cut=at)
+            check(folder, JOBS, notes=[line for line in notes if not line.startswith("damage")], cut=at, exact=False)
             assert (folder / "journal-damaged-1.db").read_bytes() == garbage
             assert not (folder / "journal-damaged-2.db").exists()

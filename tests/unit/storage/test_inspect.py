@@ -41,6 +41,7 @@ def test_prunes_beside_the_running_agent_which_notices(journal: Journal, path: P
     assert journal.counters.received == 601
     assert journal.counters.succeeded == 600
     assert len(journal.reader.known()) == 11
+    assert done(journal, "after").id == 601, "ids of messages go on although the outbox was empty"
 
 
 def commit_later(journal: Journal, number: int) -> None:
