@@ -104,20 +104,17 @@ def giant_module() -> bytes:
     return guest(more={DATA: vector([b"\x01" + leb(size) + bytes(size)])})
 
 
-# --- within every bound ---------------------------------------------------------------------------------------------
-
-
 def deep_blocks() -> bytes:
     """87,000 blocks in one another: a compiler that recurses over them has no stack left."""
     depth = BODY // 3
     return guest(append=b"\x02\x40" * depth + END * depth + GET + b"\x01")
 
 
-def _count_up(opening: bytes, count: int) -> bytes:
+def _count_up(opening: bytes, count: int, blocks: int = BODY) -> bytes:
     """Fill a function with blocks or loops, each of which adds 1 to one of ``count`` locals and may branch."""
     body = bytearray()
     number = 0
-    while len(body) < BODY - 32:
+    while len(body) < BODY - 32 and number < blocks:
         local = leb(2 + number % count)
         body += opening + b"\x40" + GET + local + CONST + b"\x01" + ADD + SET + local + GET + local + b"\x0d\0" + END
         number += 1
@@ -139,25 +136,33 @@ def many_merges() -> bytes:
     return _count_up(b"\x02", 4_000)
 
 
+# --- within every bound ---------------------------------------------------------------------------------------------
+
+
 def br_table_fan() -> bytes:
-    """1,000 nested blocks and 125 br_tables that reach all of them: 125,000 edges in the control flow."""
-    depth = 1_000
+    """990 nested blocks and 65 br_tables that reach all of them: 64,000 edges in the control flow."""
+    depth = 990
     targets = leb(depth - 1) + b"".join(leb(number) for number in range(depth))
     table = b"\x02\x40" + GET + b"\x01" + b"\x0e" + targets + END
-    room = (BODY - 3 * depth - 16) // len(table)
-    return guest(append=b"\x02\x40" * depth + table * room + END * depth + GET + b"\x01")
+    return guest(append=b"\x02\x40" * depth + table * 65 + END * depth + GET + b"\x01")
+
+
+def merges_in_bounds() -> bytes:
+    """950 locals, 2,000 blocks that branch: as much of ``many_merges`` as the bounds let through."""
+    return _count_up(b"\x02", 950, 2_000)
 
 
 def straight_line() -> bytes:
-    """A single basic block of 52,000 values that all stay alive: work for the register allocator."""
-    count = BODY // 5
-    return guest(append=(GET + b"\x01") * count + ADD * (count - 1) + DROP + GET + b"\x01")
+    """A single basic block in which 4,000 values at a time stay alive: work for the register allocator."""
+    alive = 4_000
+    once = (GET + b"\x01") * alive + ADD * (alive - 1) + DROP
+    return guest(append=once * (BODY // len(once)) + GET + b"\x01")
 
 
 def call_storm() -> bytes:
-    """19,990 functions of 100 calls each, 4 MB: 2 million call sites to relocate."""
-    calls = code(b"".join(b"\x10" + leb(2 + number * 199) for number in range(100)))
-    return guest(bodies=[calls] * 19_990)
+    """11,000 functions of 100 calls each, 3.5 MB: a million call sites to relocate."""
+    calls = code(b"".join(b"\x10" + leb(2 + number * 109) for number in range(100)))
+    return guest(bodies=[calls] * 11_000)
 
 
 # --- run time, but long ---------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 
 import waspi
 from tests.guests.conftest import ROOT
+from waspi import _wasmer
 from waspi.model.abi import DEFAULT_ABI
 from waspi.model.limits import DEFAULT_LIMITS
 
@@ -68,3 +69,10 @@ def test_every_kind_of_a_guests_error_is_explained() -> None:
     classes = [c for c in vars(waspi.errors).values() if isinstance(c, type) and issubclass(c, waspi.errors.GuestError)]
     table = TEXT[TEXT.index("## What the errors mean") :]
     assert [kind for kind in {c.kind for c in classes} - groups if f"`{kind}`" not in table] == []
+
+
+def test_bounds_are_the_engines() -> None:
+    rows = re.findall(r"^\| `(\w+)`[^|]* \| ([\d,]+) \|", TEXT[TEXT.index("| bound |") :], re.MULTILINE)
+    assert len(rows) == 8
+    defaults = _wasmer.Bounds()
+    assert dict(rows) == {name: f"{getattr(defaults, name):,}" for name, _ in rows}

@@ -17,7 +17,7 @@ BOMB_SECONDS = 60
 """A bomb that takes longer has won: the compiler was given 10 s, and cores are shared."""
 BOMB_RESIDENT_KIB = 768 * 1024
 """A bomb that takes more memory than a board of 1 GiB has to give has won."""
-MESSAGE_LENGTH = 2_000
+MESSAGE_LENGTH = 2_500
 
 
 def cases(fault: int | None) -> pytest.MarkDecorator:
