@@ -84,6 +84,11 @@ class Echo:
     ) -> None:
         self._loop.close()
 
+    @property
+    def alive(self) -> bool:
+        """Whether the connection has lasted since the start."""
+        return self._connected and self._refused is None
+
     def subscribe(self, topic: str, *, timeout_s: float = 2.0) -> bool:
         """Subscribe to ``topic``, once; returns whether the broker answered."""
         with self._told:

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from tests.integration.cli import guest
+from tests.integration.cli.command import waspi
+from tests.simulators.device import SimulatedDevice
+from tests.simulators.mosquitto import Mosquitto
+from waspi import _wasmer
+from waspi.errors import GuestError, UnknownModuleError
+from waspi.fleet.key_file import KeyFile
+from waspi.model.module import DigestModule, InlineModule, NamedModule
+from waspi.protocol.trust import TrustedKey
+
+INPUT = "The input string"
+OUTPUT = b"The input string<---- This is your string"
+
+
+def test_output_alone_is_on_stdout(broker: Mosquitto, tmp_path: Path) -> None:
+    module = guest.write(tmp_path, guest.APPEND)
+    with SimulatedDevice(broker.url) as device:
+        done = waspi("push", "--broker", broker.url, "--device", "pi-7", module, INPUT, home=tmp_path)
+    assert (done.code, done.out) == (0, OUTPUT)
+    sent = device.seen[0].module
+    assert isinstance(sent, InlineModule)
+    assert sent.wasm == _wasmer.strip(_wasmer.wat2wasm(guest.APPEND.encode()))
+
+
+def test_everything_that_a_job_may_say_is_said(broker: Mosquitto, tmp_path: Path) -> None:
+    limits_asked = ["--fuel", "7", "--memory-mib", "2", "--timeout-ms", "9", "--output-kib", "3"]
+    options = [*limits_asked, "--idempotent", "--priority", "-5", "--id", "nightly-1"]
+    with SimulatedDevice(broker.url) as device:
+        done = waspi(
+            *["push", "--device", "pi-7", *options, "--expires-in", "100", "stats@1.2.0", "--entry", "go"],
+            home=tmp_path,
+            data=b"\x00\xff",
+            env={"WASPI_BROKER": broker.url},
+        )
+    assert done.code == 0, done.err
+    (job,) = device.seen
+    limits = job.limits
+    assert (job.id, job.inputs, job.module) == ("nightly-1", (b"\x00\xff",), NamedModule("stats", "1.2.0"))
+    assert (job.idempotent, job.priority) == (True, -5)
+    assert (limits.fuel, limits.memory_bytes, limits.time_ms, limits.output_bytes) == (7, 2 << 20, 9, 3072)
+    assert job.abi is not None
+    assert job.abi.entry == "go"
+    assert job.expires_at is not None
+    assert 0 < job.expires_at - time.time() <= 100
+
+
+def test_failed_job_ends_with_1_and_one_line(broker: Mosquitto, tmp_path: Path) -> None:
+    with SimulatedDevice(broker.url, behaviour=lambda _: UnknownModuleError("no module nope here")):
+        done = waspi("push", "--broker", broker.url, "--device", "pi-7", "nope", "x", "--json", home=tmp_path)
+    assert done.code == 1
+    assert json.loads(done.out)["error"]["kind"] == "unknown-module"
+    assert done.error_line.startswith("waspi: publisher: ")
+    assert "no module nope here" in done.error_line
+
+
+def test_no_answer_ends_with_3_and_says_what_is_known(broker: Mosquitto, tmp_path: Path) -> None:
+    done = waspi(
+        *["push", "--broker", broker.url, "--device", "pi-9", "append", "x", "--timeout", "0.2"], home=tmp_path
+    )
+    assert (done.code, done.out) == (3, b"")
+    assert done.error_line.startswith("waspi: broker: no answer")
+    assert "pi-9 never announced itself" in done.error_line
+
+
+def test_no_wait_prints_the_id_for_a_later_cancel(broker: Mosquitto, tmp_path: Path) -> None:
+    digest = "ab" * 32
+    with SimulatedDevice(broker.url, behaviour=lambda _: None) as device:
+        arguments = ["--broker", broker.url, "--device", "pi-7"]
+        done = waspi("push", *arguments, "--no-wait", f"sha256:{digest}", "x", home=tmp_path)
+        job = done.text.strip()
+        device.wait_until(lambda: len(device.seen) == 1)
+        assert (device.seen[0].id, device.seen[0].module) == (job, DigestModule(digest))
+        assert waspi("cancel", *arguments, job, home=tmp_path).code == 0
+        device.wait_until(lambda: device.cancelled == [job])
+
+
+def test_group_answers_line_by_line(broker: Mosquitto, tmp_path: Path) -> None:
+    bad = GuestError("this one fails")
+    with (
+        SimulatedDevice(broker.url, "pi-1", groups=("kitchen",)),
+        SimulatedDevice(broker.url, "pi-2", groups=("kitchen",), behaviour=lambda _: bad),
+    ):
+        done = waspi("push", "--broker", broker.url, "--group", "kitchen", "append", INPUT, home=tmp_path)
+    assert done.code == 1
+    assert sorted(done.text.splitlines()) == [f"pi-1\tSUCCEEDED\t{OUTPUT.decode()}", "pi-2\tFAILED\t"]
+    assert "this one fails" in done.error_line
+
+
+def test_signed_push_with_the_key_of_the_profile(broker: Mosquitto, tmp_path: Path) -> None:
+    made = waspi("keys", "new", "ops", home=tmp_path)
+    assert made.code == 0
+    assert 'id = "ops"' in made.text
+    key = KeyFile(id="ops", path=tmp_path / "waspi" / "keys" / "ops.key")
+    (tmp_path / "waspi" / "profiles.toml").write_text(
+        f'default = "home"\n[profiles.home]\nbroker = "{broker.url}"\nsign = "ops"\n'
+    )
+    with SimulatedDevice(broker.url, keys={"ops": TrustedKey("ops", key.public_bytes())}) as device:
+        done = waspi("push", "--device", "pi-7", "append", INPUT, home=tmp_path)
+    assert (done.code, done.out) == (0, OUTPUT), done.err
+    assert device.seen[0].audience == "device/pi-7"
