@@ -126,7 +126,7 @@ class Intake:
             abi=decision.job.abi or found.abi,
             limits=decision.job.limits.capped_by(found.limits).capped_by(self._limits),
         )
-        body = encode_job(job)
+        body = encode_job(job, check=False)  # it was decoded a moment ago
         room = self._journal.admission(len(body))
         if room is Admission.HOLD:
             self._held.append((route, message))
