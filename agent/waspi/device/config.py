@@ -119,10 +119,14 @@ def _broker(table: Table, base: Path) -> BrokerConfig:
 
 
 def _credential(path: Path) -> Path:
-    """A file that systemd's ``LoadCredential=`` brought takes the place of one that is not there."""
+    """The copy that systemd's ``LoadCredential=`` made of a file that only root may read, if there is one.
+
+    ``LoadCredential=waspi:/etc/waspi/credentials`` brings the folder's file ``x`` as ``waspi_x`` (systemd.exec(5)).
+    """
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    if folder and not path.exists() and (Path(folder) / path.name).exists():
-        return Path(folder) / path.name
+    for name in (path.name, f"waspi_{path.name}"):
+        if folder and (Path(folder) / name).exists():
+            return Path(folder) / name
     return path
 
 
