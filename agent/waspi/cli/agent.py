@@ -11,9 +11,11 @@ from waspi.cli.exit_code import ExitCode
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
 
-@app.command(epilog=examples("waspi agent --config /etc/waspi/device.toml"))
+@app.command(epilog=examples("waspi agent --config /etc/waspi/waspi.toml"))
 def agent(
-    config: Annotated[Path, typer.Option("--config", metavar="FILE", help="The device's configuration (TOML).")],
+    config: Annotated[
+        Path, typer.Option("--config", metavar="FILE", envvar="WASPI_CONFIG", help="The device's configuration (TOML).")
+    ] = Path("/etc/waspi/waspi.toml"),
 ) -> int:
     """Run the device's service: take jobs from the broker, run them in the sandbox, publish the results.
 

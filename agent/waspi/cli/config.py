@@ -18,7 +18,7 @@ app = typer.Typer(
 )
 
 
-@app.command(epilog=examples("waspi config check /etc/waspi/device.toml"))
+@app.command(epilog=examples("waspi config check /etc/waspi/waspi.toml"))
 def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="The device's configuration (TOML).")]) -> int:
     """Check a configuration file as the agent would; a fault is named with its key. Exit code 0 or 2."""
     from waspi.device.config import load  # noqa: PLC0415 - `config example` must work where the file format is broken

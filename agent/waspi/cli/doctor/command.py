@@ -34,7 +34,7 @@ _COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
 @app.command(
     epilog=examples(
         "waspi doctor",
-        "waspi doctor --config /etc/waspi/device.toml",
+        "waspi doctor --config /etc/waspi/waspi.toml",
         "waspi doctor --broker mqtts://broker.lan:8884 --ca ca.crt --cert ops.crt --key ops.key --json",
     )
 )

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import json
+import time
+from contextlib import closing
+from pathlib import Path
+
+from tests.integration.cli.command import waspi
+from waspi.errors import Fault
+from waspi.model.result import JobError, Result
+from waspi.model.state import JobState
+from waspi.protocol.result_envelope import encode_result
+from waspi.storage.journal import Journal
+from waspi.storage.operations import Finish, Receive, Start
+from waspi.storage.rows import JobRow
+
+
+def fill(state_dir: Path) -> None:
+    error = JobError(Fault.GUEST, "unreachable", "the guest panicked")
+    done = Result("done", "pi-7", JobState.SUCCEEDED, (b"output",))
+    failed = Result("failed", "pi-7", JobState.FAILED, error=error)
+    with closing(Journal.open(state_dir / "journal.db")) as journal:
+        for job in ("done", "failed", "waiting"):
+            row = JobRow(job, bytes(32), JobState.QUEUED, time.time() - 7200, "t", "append@1", b"body")
+            journal.commit([[Receive(row)]])
+        journal.commit([[Start("done", 1)], [Start("failed", 1)]])
+        journal.commit([[Finish("done", JobState.SUCCEEDED, encode_result(done), None)]])
+        journal.commit([[Finish("failed", JobState.FAILED, encode_result(failed), None)]])
+
+
+def test_list_show_and_prune(tmp_path: Path) -> None:
+    fill(tmp_path)
+    where = ("--state-dir", str(tmp_path))
+    listed = waspi("journal", "list", *where, home=tmp_path)
+    assert listed.code == 0, listed.err
+    assert [line.split()[4] for line in listed.text.splitlines()[1:4]] == ["waiting", "failed", "done"]
+    assert "received 3, succeeded 1, failed 1" in listed.text
+    only = json.loads(waspi("journal", "list", *where, "--state", "FAILED", "--json", home=tmp_path).out)
+    assert [job["id"] for job in only["jobs"]] == ["failed"]
+    shown = json.loads(waspi("journal", "show", "done", *where, "--json", home=tmp_path).out)
+    assert (shown["state"], shown["result"]["output"]) == ("SUCCEEDED", "output")
+    assert "the guest panicked" in waspi("journal", "show", "failed", *where, home=tmp_path).text
+    gone = waspi("journal", "prune", *where, "--keep", "0", "--older-than-h", "1", "--json", home=tmp_path)
+    assert json.loads(gone.out) == {"forgotten": 2}
+    left = json.loads(waspi("journal", "list", *where, "--json", home=tmp_path).out)
+    assert [job["id"] for job in left["jobs"]] == ["waiting"]
+    missing = waspi("journal", "show", "done", *where, home=tmp_path)
+    assert missing.code == 2
+    assert "does not remember" in missing.error_line
