@@ -44,7 +44,7 @@ require = []                      # refuse to start without: "seccomp", "landloc
 # public_key = "<32 bytes in base64>"
 # groups = ["kitchen"]            # may address only these groups
 # modules = ["append"]            # may run only these modules
-# inline = false                  # may bring its own modules
+# roles = ["run"]                 # "inline": may bring its own modules
 
 [limits]                          # of one run; a job may ask for less, never for more
 fuel = 10000000000                # Wasm operators
