@@ -23,6 +23,7 @@ from cross.failure import Failure
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 REFRESH_SECONDS = 6 * 3600
 DOWNLOADS = 6
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -169,13 +170,13 @@ def _fetch_one(package: Package) -> Path:
 
 
 def _download(url: str) -> bytes:
-    for attempt in (1, 2, 3):
+    for attempt in range(1, ATTEMPTS + 1):
         try:
-            with urllib.request.urlopen(url, timeout=120) as response:  # the mirror that this machine's apt uses
+            with urllib.request.urlopen(url, timeout=120) as response:  # noqa: S310 - the mirror of apt
                 body: bytes = response.read()
                 return body
         except OSError as error:
-            if attempt == 3:
+            if attempt == ATTEMPTS:
                 raise Failure(f"cannot fetch {shlex.quote(url)}: {error}") from error
             time.sleep(attempt)
     raise AssertionError("unreachable")

@@ -1,8 +1,8 @@
 """Boots a whole board in QEMU and puts the package through its life: ``python3 -m cross.boot``.
 
-Debian arm64 with systemd as PID 1, a broker and an operator on this machine's loopback. Prints passed or failed for each
-step and a table of figures (of the emulated board: good for proportions, not for a Pi's speed). Run it with the Python of
-``make setup``: the operator needs paho and cbor2.
+Debian arm64 with systemd as PID 1, a broker and an operator on this machine's loopback. Prints passed or failed for
+each step and a table of figures (of the emulated board: good for proportions, not for a Pi's speed). Run it with the
+Python of ``make setup``: the operator needs paho and cbor2.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def boot(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
 
     steps = Steps(machine(), folder, machine)
     plan: tuple[Callable[[], None], ...] = (
-        steps.boot, steps.install, steps.broken_configuration, steps.missing_broker, steps.start, steps.job, steps.posture,
-        steps.memory, steps.hardening, steps.killed, steps.watchdog, steps.broker_restart, steps.power_cut, steps.purge,
-        steps.power_off,
+        steps.boot, steps.install, steps.broken_configuration, steps.missing_broker, steps.start, steps.job,
+        steps.posture, steps.memory, steps.hardening, steps.killed, steps.watchdog, steps.broker_restart,
+        steps.power_cut, steps.purge, steps.power_off,
     )  # fmt: skip
     outcomes: dict[str, str] = {}
     try:

@@ -1,7 +1,7 @@
 """What was built before, outside the checkout, found again by what it was made of.
 
-The folder is ``$WASPI_CACHE``, else ``$XDG_CACHE_HOME/waspi``, else ``~/.cache/waspi``. An entry appears whole or not at
-all: it is built under a temporary name and renamed. Nothing here is precious; ``rm -r`` is the way to start over.
+The folder is ``$WASPI_CACHE``, else ``$XDG_CACHE_HOME/waspi``, else ``~/.cache/waspi``. An entry appears whole or not
+at all: it is built under a temporary name and renamed. Nothing here is precious; ``rm -r`` is the way to start over.
 """
 
 from __future__ import annotations

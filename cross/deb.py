@@ -1,7 +1,7 @@
 """Builds the Debian package for one kind of board: ``python3 -m cross.deb --target aarch64``.
 
-A virtual environment of our own below ``/usr/lib/waspi``, put together from the wheelhouse, with the units, a configuration
-and the scripts that debhelper writes. One package serves bookworm's Python 3.11 and trixie's 3.13.
+A virtual environment of our own below ``/usr/lib/waspi``, put together from the wheelhouse, with the units, a
+configuration and the scripts that debhelper writes. One package serves bookworm's Python 3.11 and trixie's 3.13.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from cross.wheelhouse import wheelhouse
 
 RECIPE = Path(__file__).with_name("debian")
 HOME = Path("usr/lib/waspi")
-# The agent, signed jobs and updates over the air. The operator's command line is for other machines: pip install waspi[cli].
+# The agent, signed jobs, updates over the air. The operator's command line is for other machines: waspi[cli] by pip.
 PACKAGES = (
     "waspi", "paho_mqtt", "cbor2", "cryptography", "cffi", "tuf", "securesystemslib", "urllib3",
 )  # fmt: skip

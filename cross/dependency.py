@@ -104,7 +104,11 @@ def _compile_cffi(target: Target, python: str, source: Path, file: Path) -> None
     for deb in archive.fetch(Archive(suite, target.debian).only(f"libpython{python}-dev", "libffi-dev")):
         run(["dpkg-deb", "-x", deb, headers])
     include = headers / "usr" / "include"
-    folders = [include / f"python{python}", include, include / target.gcc]  # pyconfig.h lies in a folder by architecture
+    folders = [
+        include / f"python{python}",
+        include,
+        include / target.gcc,
+    ]  # pyconfig.h lies in a folder by architecture
     static = headers / "usr" / "lib" / target.gcc / "libffi.a"  # as PyPI's own wheels: no libffi of the board is needed
     flags = ["-O2", "-g0", "-fPIC", "-shared", "-DNDEBUG", "-Wl,--exclude-libs,ALL"]
     folders_flags = [f"-I{folder}" for folder in folders]

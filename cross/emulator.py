@@ -1,8 +1,8 @@
 """QEMU user mode: programs of another architecture run as if they were this machine's.
 
 Debian trixie's QEMU 10 is static and three times as fast as bookworm's 7.2, so it is unpacked from trixie on every
-machine. The kernel is told of it through binfmt_misc, with the flag that opens the program at once: it then works inside
-every root file system without a copy there.
+machine. The kernel is told of it through binfmt_misc, with the flag that opens the program at once: it then works
+inside every root file system without a copy there.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818 - what happened to a step; the name is read aloud in messages
     """A step cannot be done; the message says which one and what to do."""
 
 

@@ -23,9 +23,9 @@ BOOTED_MODULES = (*initrd.MODULES, "virtio-rng", "autofs4")
 SIZE_MIB = 900
 # Work of a first boot that has nothing to do with the test, and takes minutes under emulation.
 MASKED = (
-    "systemd-hwdb-update.service", "systemd-journal-catalog-update.service", "ldconfig.service", "systemd-binfmt.service",
-    "systemd-firstboot.service", "systemd-udev-settle.service", "getty@tty1.service", "serial-getty@ttyAMA0.service",
-    "serial-getty@hvc0.service", "systemd-pcrphase.service", "e2scrub_reap.service", "dpkg-db-backup.timer",
+    "systemd-hwdb-update.service", "systemd-journal-catalog-update.service", "ldconfig.service",
+    "systemd-binfmt.service", "systemd-firstboot.service", "systemd-udev-settle.service", "getty@tty1.service",
+    "serial-getty@ttyAMA0.service", "serial-getty@hvc0.service", "systemd-pcrphase.service", "e2scrub_reap.service", "dpkg-db-backup.timer",
     "fstrim.timer", "systemd-update-utmp.service", "systemd-update-utmp-runlevel.service",
 )  # fmt: skip
 

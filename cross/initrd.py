@@ -13,7 +13,18 @@ from pathlib import Path
 from cross.failure import Failure
 
 # In the order of their dependencies.
-MODULES = ("crc32c_generic", "libcrc32c", "crc16", "mbcache", "jbd2", "ext4", "virtio_blk", "failover", "net_failover", "virtio_net")
+MODULES = (
+    "crc32c_generic",
+    "libcrc32c",
+    "crc16",
+    "mbcache",
+    "jbd2",
+    "ext4",
+    "virtio_blk",
+    "failover",
+    "net_failover",
+    "virtio_net",
+)
 # QEMU's user network, which knows no other answer; set here, so that nothing on the disk has to.
 ADDRESS = "10.0.2.15"
 GATEWAY = "10.0.2.2"
@@ -35,11 +46,14 @@ exec busybox switch_root /root /sbin/init
 
 def write_initrd(file: Path, *, busybox: Path, modules: Path) -> None:
     """Write the archive; ``modules`` is a kernel's ``/usr/lib/modules/<version>``."""
-    entries: list[tuple[str, int, bytes]] = [(name, 0o040755, b"") for name in ("bin", "dev", "modules", "proc", "root")]
+    entries: list[tuple[str, int, bytes]] = [
+        (name, 0o040755, b"") for name in ("bin", "dev", "modules", "proc", "root")
+    ]
     entries.append(("bin/busybox", 0o100755, busybox.read_bytes()))
-    for name in MODULES:
-        entries.append((f"modules/{name}.ko", 0o100644, module(modules, name)))
-    entries.append(("init", 0o100755, INIT.format(modules=" ".join(MODULES), address=ADDRESS, gateway=GATEWAY).encode()))
+    entries += [(f"modules/{name}.ko", 0o100644, module(modules, name)) for name in MODULES]
+    entries.append(
+        ("init", 0o100755, INIT.format(modules=" ".join(MODULES), address=ADDRESS, gateway=GATEWAY).encode())
+    )
     file.write_bytes(gzip.compress(b"".join(_newc(*entry) for entry in entries) + _newc("TRAILER!!!", 0, b""), 1))
 
 

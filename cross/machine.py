@@ -29,26 +29,26 @@ class Machine:
         self._disk = disk
         self._folder = folder
         self._parcel = parcel
-        self._process: subprocess.Popen[bytes] | None = None
-        self._console: socket.socket | None = None
+        self._running: subprocess.Popen[bytes] | None = None
+        self._shell: socket.socket | None = None
         self._counter = 0
 
     def start(self, timeout: float = 240) -> float:
         """Switch on and wait for the root shell; the seconds that took."""
         path = self._folder / "console"
         path.unlink(missing_ok=True)
-        self._process = subprocess.Popen(
+        self._running = subprocess.Popen(
             self._command(path),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=(self._folder / "qemu.log").open("ab"),
         )
         started = time.monotonic()
-        self._console = self._connect(path, started + 20)
+        self._shell = self._connect(path, started + 20)
         while True:
             try:
                 self._counter += 1
-                self.run("stty -echo; PS1=; export TERM=dumb PAGER=cat", timeout=5)
+                self.run("stty -echo; PS1= PS2=; export TERM=dumb PAGER=cat", timeout=5)
                 return time.monotonic() - started
             except TimeoutError:
                 if time.monotonic() - started > timeout:
@@ -56,13 +56,13 @@ class Machine:
 
     def run(self, command: str, *, timeout: float = 60, check: bool = True) -> str:
         """Run in the root shell; its output. Raise Failure when it fails (unless ``check`` is false)."""
-        assert self._console is not None
         self._counter += 1
         end = f"{PROMPT}{self._counter}:"
         self._console.sendall(f"{{ {command}\n}} 2>&1; printf '\\n{PROMPT}%s:%s;\\n' {self._counter} $?\n".encode())
         text = self._read_until(re.compile(re.escape(end) + r"(\d+);"), timeout)
         match = re.search(re.escape(end) + r"(\d+);", text)
-        assert match is not None
+        if match is None:
+            raise Failure(f"the board's console is out of step: {text[-200:]}")
         output = text[: match.start()].replace("\r", "").strip("\n")
         if check and match[1] != "0":
             raise Failure(f"on the board: {command.splitlines()[0][:100]} ended with status {match[1]}:\n{output}")
@@ -74,8 +74,6 @@ class Machine:
 
     def power_off(self, timeout: float = 60) -> float:
         """Shut down in order; the seconds that took."""
-        assert self._process is not None
-        assert self._console is not None
         started = time.monotonic()
         self._console.sendall(b"systemctl poweroff\n")
         try:
@@ -88,15 +86,31 @@ class Machine:
 
     def close(self) -> None:
         """End it, however it is."""
-        if self._process is not None and self._process.poll() is None:
+        if self._running is not None and self._running.poll() is None:
             self._end(signal.SIGKILL)
         self._close()
 
+    @property
+    def _process(self) -> subprocess.Popen[bytes]:
+        if self._running is None:
+            raise Failure("the board is off")
+        return self._running
+
+    @property
+    def _console(self) -> socket.socket:
+        if self._shell is None:
+            raise Failure("the board is off")
+        return self._shell
+
     def _command(self, console: Path) -> list[str]:
-        kernel = "root=/dev/vda rw console=ttyAMA0 quiet loglevel=3 net.ifnames=0 systemd.show_status=0 systemd.debug_shell=hvc0 panic=1"
+        kernel = (
+            "root=/dev/vda rw console=ttyAMA0 quiet loglevel=3 panic=1 net.ifnames=0 "
+            "systemd.show_status=0 systemd.debug_shell=hvc0"
+        )
         words = [
             "qemu-system-aarch64", "-M", "virt", "-cpu", CPU, "-smp", "2", "-m", str(MEMORY_MIB), "-no-reboot",
-            "-nodefaults", "-display", "none", "-kernel", self._image.kernel, "-initrd", self._image.initrd, "-append", kernel,
+            "-nodefaults", "-display", "none",
+            "-kernel", self._image.kernel, "-initrd", self._image.initrd, "-append", kernel,
             "-drive", f"file={self._disk},format=raw,if=none,id=disk,cache=writethrough",
             "-device", "virtio-blk-pci,drive=disk",
             "-netdev", "user,id=net,ipv6=off", "-device", "virtio-net-pci,netdev=net,romfile=",
@@ -115,15 +129,15 @@ class Machine:
         while True:
             try:
                 console.connect(str(path))
-                return console
             except OSError:
-                if (self._process and self._process.poll() is not None) or time.monotonic() > deadline:
+                if self._process.poll() is not None or time.monotonic() > deadline:
                     log = (self._folder / "qemu.log").read_text(errors="replace")
                     raise Failure(f"QEMU did not start: {log[-500:]}") from None
                 time.sleep(0.05)
+            else:
+                return console
 
     def _read_until(self, pattern: re.Pattern[str], timeout: float) -> str:
-        assert self._console is not None
         deadline = time.monotonic() + timeout
         data = b""
         while True:
@@ -131,7 +145,9 @@ class Machine:
             try:
                 chunk = self._console.recv(65536)
             except TimeoutError:
-                raise TimeoutError(f"no answer in {timeout:.0f} s; so far: {data[-500:].decode(errors='replace')}") from None
+                raise TimeoutError(
+                    f"no answer in {timeout:.0f} s; so far: {data[-500:].decode(errors='replace')}"
+                ) from None
             if not chunk:
                 raise Failure("the board is gone: QEMU ended")
             data += chunk
@@ -140,12 +156,11 @@ class Machine:
                 return text
 
     def _end(self, number: signal.Signals) -> None:
-        assert self._process is not None
         os.kill(self._process.pid, number)
         self._process.wait()
         self._close()
 
     def _close(self) -> None:
-        if self._console is not None:
-            self._console.close()
-            self._console = None
+        if self._shell is not None:
+            self._shell.close()
+            self._shell = None

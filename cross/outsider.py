@@ -6,6 +6,7 @@ not tested with its own ideas.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import threading
@@ -101,10 +102,8 @@ class Outsider:
         try:
             payload = json.loads(payload)
         except ValueError:
-            try:
+            with contextlib.suppress(cbor2.CBORDecodeError):
                 payload = cbor2.load(io.BytesIO(payload))
-            except cbor2.CBORDecodeError:
-                pass
         with self._news:
             self._heard.append(Heard(message.topic, payload, at))
             self._news.notify_all()

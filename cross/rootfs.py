@@ -1,8 +1,8 @@
 """A Debian file system of another architecture, unpacked without running any of its code.
 
-``python3 -m cross.rootfs --target aarch64 --suite trixie``. A real installation under emulation takes half an hour; what
-the maintainer scripts would have written, this writes itself. dpkg's database is filled as well, so that packages with
-dependencies can be installed on top of it.
+``python3 -m cross.rootfs --target aarch64 --suite trixie``. A real installation under emulation takes half an hour;
+what the maintainer scripts would have written, this writes itself. dpkg's database is filled as well, so that packages
+with dependencies can be installed on top of it.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ def rootfs(target: Target, suite: str, packages: tuple[str, ...] = USER_MODE) ->
 def _unpack(deb: Path, folder: Path) -> str:
     """Unpack one package; its files' names, one a line."""
     with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as data:
-        tar = ["tar", "--extract", "--verbose", "--preserve-permissions", "--keep-directory-symlink", "--directory", folder]
+        tar = ["tar", "-x", "-v", "-p", "--keep-directory-symlink", "-C", str(folder)]
         done = subprocess.run(tar, stdin=data.stdout, capture_output=True, text=True, check=False)
     if done.returncode != 0 or data.returncode != 0:
         raise Failure(f"cannot unpack {deb.name}: {done.stderr.strip()}")
-    return done.stdout
+    return str(done.stdout)
 
 
 def _fill_dpkg(folder: Path, debs: list[Path], listings: list[str]) -> None:

@@ -1,8 +1,8 @@
 """A Rust compiler with the standard libraries of the boards, from Debian's packages.
 
-rustup cannot fetch targets on a machine that reaches only Debian, PyPI and crates.io. Debian's ``rustc-web`` is as new as
-the browsers need it, and its standard library for ARM comes as a package of the foreign architecture: the compiler of
-one suite takes the library of another as long as the upstream version is the same.
+rustup cannot fetch targets on a machine that reaches only Debian, PyPI and crates.io. Debian's ``rustc-web`` is as new
+as the browsers need it, and its standard library for ARM comes as a package of the foreign architecture: the compiler
+of one suite takes the library of another as long as the upstream version is the same.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ HOST_PARTS = (
     "rustc-web_", "cargo-web_", "libstd-rust-web",
     # What rustc and cargo load and a bare machine may lack.
     "libllvm", "libz3", "libedit", "libbsd", "libmd0", "libxml2", "libicu",
-    "libgit2", "libhttp-parser", "libmbed", "libssh2", "libcurl4", "libnghttp2", "librtmp", "libpsl", "libldap", "libsasl2",
+    "libgit2", "libhttp-parser", "libmbed", "libssh2", "libcurl4", "libnghttp2", "librtmp", "libpsl", "libldap",
+    "libsasl2",
 )  # fmt: skip
 
 
@@ -41,7 +42,9 @@ def sysroot() -> Path:
     ]
     versions = {_upstream(package.file) for package in host + boards if "rust-web" in package.file}
     if len(versions) != 1:
-        raise Failure(f"Debian's Rust packages are of several versions ({', '.join(sorted(versions))}); try again later")
+        raise Failure(
+            f"Debian's Rust packages are of several versions ({', '.join(sorted(versions))}); try again later"
+        )
     packages = host + boards
 
     def build(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is done to a board from outside, one method a step; each leaves figures and raises Failure when it does not hold."""
+"""What is done to a board from outside, one method a step; each leaves figures, and raises Failure if it fails."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.simulators.mosquitto import Mosquitto
+
 from cross import cache
 from cross.failure import Failure
 from cross.machine import HOST, Machine
 from cross.outsider import Outsider
-from tests.simulators.mosquitto import Mosquitto
 
 FLEET, DEVICE = "boot-test", "board-1"
 USER, PASSWORD = "board", "correct horse battery staple"
 INPUT, OUTPUT = b"The input string", b"The input string<---- This is your string"
 EXPOSURE = 2.0
+LINES_WITHOUT_BROKER = 2
 # Spins for a while and then answers like the reference guest's cousin: the first byte, incremented.
 SLOW = """(module (memory (export "memory") 1)
   (func (export "alloc") (param i32) (result i32) i32.const 1024)
@@ -82,7 +84,7 @@ class Steps:
         self.figures["root shell to running"] = f"{time.monotonic() - started:.0f} s"
 
     def install(self) -> None:
-        """dpkg installs the package: its dependencies are there, nothing is started yet."""
+        """Install the package with dpkg: its dependencies are there, nothing is started yet."""
         started = time.monotonic()
         self.machine.run("tar -xf /dev/vdb -C /root && dpkg -i /root/waspi.deb", timeout=300)
         self.figures["dpkg -i"] = f"{time.monotonic() - started:.0f} s"
@@ -118,7 +120,7 @@ class Steps:
         self.machine.run("systemctl stop waspi", timeout=60)
         if state != ["0", "active"]:
             raise Failure(f"restarts and state without a broker: {state}")
-        if int(lines or 0) > 2:
+        if int(lines or 0) > LINES_WITHOUT_BROKER:
             raise Failure(f"the missing broker stands {lines} times in the journal after 12 s")
 
     def start(self) -> None:
@@ -176,7 +178,10 @@ class Steps:
         before = time.monotonic()
         self.machine.run("systemctl kill -s STOP --kill-whom=main waspi")
         self.figures["SIGSTOP to online again"] = f"{self._online(before, 180):.1f} s"
-        if "watchdog" not in self.machine.run("journalctl -u waspi -b --no-pager -o cat | grep -i watchdog", check=False).lower():
+        if (
+            "watchdog"
+            not in self.machine.run("journalctl -u waspi -b --no-pager -o cat | grep -i watchdog", check=False).lower()
+        ):
             raise Failure("it came back, but not by the watchdog")
         self._run("after-watchdog")
 
@@ -226,7 +231,7 @@ class Steps:
             raise Failure(f"cut-{number} has two different results: {result} and {others[0]}")
 
     def purge(self) -> None:
-        """dpkg --purge: nothing is left, but for what the system itself keeps (the journal, dpkg's log)."""
+        """Purge the package: nothing is left, but for what the system itself keeps (the journal, dpkg's log)."""
         self.machine.run("dpkg --purge waspi", timeout=120)
         keep = "-path /root -o -path /proc -o -path /sys -o -path /run -o -path /var/log -o -path /tmp"
         left = self.machine.run(f"find / \\( {keep} \\) -prune -o -iname '*waspi*' -print", timeout=120)

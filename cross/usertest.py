@@ -1,7 +1,7 @@
 """Runs the test suite on a board's architecture under QEMU user mode.
 
-``python3 -m cross.usertest --target armv7``: a clean Debian of that architecture, the wheelhouse installed with pip as on a
-board (no network, no compiler), then pytest on the installed package; the checkout's ``agent/`` is not there.
+``python3 -m cross.usertest --target armv7``: a clean Debian of that architecture, the wheelhouse installed with pip as
+on a board (no network, no compiler), then pytest on the installed package; the checkout's ``agent/`` is not there.
 """
 
 from __future__ import annotations
@@ -109,7 +109,9 @@ def usertest(target: Target, suite: str, arguments: Sequence[str]) -> int:
 
 def main() -> int:
     """Run, print pytest's own summary."""
-    parser = argparse.ArgumentParser(description="Run the test suite under QEMU user mode; more arguments go to pytest.")
+    parser = argparse.ArgumentParser(
+        description="Run the test suite under QEMU user mode; more arguments go to pytest."
+    )
     add_target_argument(parser)
     parser.add_argument("--suite", help="Debian release (default: each one of the target)")
     arguments, rest = parser.parse_known_args()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cross import cache, rust
 from cross.command import need, run
-from cross.failure import Failure, exit_with
+from cross.failure import exit_with
 from cross.target import TARGETS, Target, add_target_argument
 from cross.toolbox import toolbox
 
@@ -43,10 +43,14 @@ def wheel(target: Target) -> Path:
     name = f"{target.name}-{cache.key(compiler.name, cache.content([stage]), cache.content(RECIPE))}"
 
     def build(folder: Path) -> None:
-        maturin = [toolbox() / "python", "-m", "maturin", "build", "--release", "--locked", "--target", target.triple]
+        options = ["--release", "--locked", "--target", target.triple, "--out", str(folder)]
         tags = ["--compatibility", target.wheel_platform, "--auditwheel", "check"]
         print(f"[cargo ] {target.triple}; the first time takes many minutes", flush=True)
-        run([*maturin, *tags, "--out", folder], env=environment(target, compiler), cwd=stage)
+        run(
+            [toolbox() / "python", "-m", "maturin", "build", *options, *tags],
+            env=environment(target, compiler),
+            cwd=stage,
+        )
         _audit(next(folder.glob("*.whl")))
 
     folder = cache.built("wheels", name, build)

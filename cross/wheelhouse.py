@@ -1,6 +1,7 @@
-"""Collects everything that ``pip install --no-index --find-links`` needs on a board without compiler or network.
+"""Collects all that ``pip install --no-index --find-links`` needs on a board without compiler or network.
 
-``python3 -m cross.wheelhouse --target armv7``: waspi with all of its extras, for each Python of Debian's current suites.
+``python3 -m cross.wheelhouse --target armv7``: waspi with all of its extras, for each Python of
+Debian's suites.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def _third_party(target: Target, *, tests: bool) -> Path:
             print(f"[pip   ] {target.name}, Python {python}", flush=True)
             platforms = [word for platform in target.pip_platforms for word in ("--platform", platform)]
             tags = ["--only-binary", ":all:", "--implementation", "cp", "--python-version", python, *platforms]
-            where = ["--find-links", folder, "--dest", folder, "-c", constraints]
+            where: list[str | Path] = ["--find-links", folder, "--dest", folder, "-c", constraints]
             run([sys.executable, "-m", "pip", "download", "--quiet", *tags, *where, *requirements])
 
     return cache.built("third-party", name, build)
