@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 from typer.testing import CliRunner
 
 from tests.integration.cli.command import environment
@@ -64,8 +64,8 @@ def test_every_command_has_help_with_examples(command: str) -> None:
     runner = CliRunner()
     result = runner.invoke(app, [command, "--help"], env={"COLUMNS": "120"})
     assert result.exit_code == 0
-    group = get_command(app).get_command(None, command)
-    below = list(getattr(group, "commands", {}) or {})
+    below = [each.name or each.callback.__name__ for each in import_module(COMMANDS[command]).app.registered_commands]
+    below = below if len(below) > 1 or command == "broker" else []
     shown = [result.output, *(runner.invoke(app, [command, name, "--help"]).output for name in below)]
     assert all("Examples:" in text for text in (shown[1:] or shown)), command
 

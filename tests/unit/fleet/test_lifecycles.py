@@ -13,7 +13,11 @@ from waspi.model.state import JobState
 
 
 def job(device: str | None = "pi-7", taken: list[str] | None = None) -> PendingJob:
-    got = [] if taken is None else taken
+    def on_result(result: Result) -> bool:
+        if taken is not None:
+            taken.append(result.device)
+        return device is not None
+
     return PendingJob(
         id="j",
         device=device,
@@ -22,7 +26,7 @@ def job(device: str | None = "pi-7", taken: list[str] | None = None) -> PendingJ
         body=b"",
         content_type="application/cbor",
         correlation=b"c",
-        on_result=lambda result: got.append(result.device) is None and device is not None,
+        on_result=on_result,
         on_failure=lambda _: None,
         on_taken=lambda: None,
     )
