@@ -29,11 +29,11 @@ class Lives:
     faults: FaultFs
     root: Path
 
-    def live(self, folder: Path, jobs: int, *, notes: Path | None = None) -> int:
+    def live(self, folder: Path, jobs: int, *, notes: Path | None = None, durable: bool = True) -> int:
         """One life; its wait status."""
         assert self.server.stdin is not None
         assert self.server.stdout is not None
-        self.server.stdin.write(f"{folder} {notes or notes_of(folder)} {jobs}\n")
+        self.server.stdin.write(f"{folder} {notes or notes_of(folder)} {jobs} {'full' if durable else 'relaxed'}\n")
         self.server.stdin.flush()
         answer = self.server.stdout.readline()
         assert answer, "the server of lives is gone"

@@ -1,9 +1,10 @@
 """A small agent without a broker and without guests: all that it does is what the journal has to make safe.
 
 Run as ``python -m tests.crash.journal.workload`` it forks a child for each line on its standard input,
-``<state folder> <file of notes> <jobs>``, and answers with the child's wait status. The child redelivers what was never
-acknowledged, recovers, runs every job, publishes every result, and notes each thing that the world outside would have
-seen: ``ack``, ``run``, ``publish``. The notes are appended with ``write(2)`` and so survive a kill of the process.
+``<state folder> <file of notes> <jobs> <full or relaxed>``, and answers with the child's wait status. The child
+redelivers what was never acknowledged, recovers, runs every job, publishes every result, and notes each thing that the
+world outside would have seen: ``ack``, ``run``, ``publish``. The notes are appended with ``write(2)`` and so survive a
+kill of the process.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from waspi.errors import StorageError
 from waspi.model.state import JobState
+from waspi.storage import connection
 from waspi.storage.journal import Journal
 from waspi.storage.operations import Deliver, Finish, Operation, Receive, Requeue, Sent, Start
 from waspi.storage.rows import JobRow, OutboxEntry
@@ -25,6 +27,9 @@ from waspi.storage.writer import Committed, Writer
 
 WINDOW = 3
 """Jobs under way at a time: enough for commits that carry several."""
+
+
+connection.CHECKPOINT_PAGES = 40  # type: ignore[misc]  # so that a short life has checkpoints, too
 
 
 def body_of(number: int) -> bytes:
@@ -50,13 +55,13 @@ def queued_first(number: int) -> bool:
 class Agent:
     """The loop; it waits for each commit before it lets anything out."""
 
-    def __init__(self, folder: Path, notes: Path, jobs: int) -> None:
+    def __init__(self, folder: Path, notes: Path, jobs: int, *, durable: bool) -> None:
         self._notes = os.open(notes, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         told = notes.read_text().splitlines()
         self._acked = {int(line.split()[1]) for line in told if line.startswith("ack ")}
         self._jobs = jobs
         self._ready = threading.Event()
-        self._journal = Journal.open(folder / "journal.db")
+        self._journal = Journal.open(folder / "journal.db", durable=durable)
         for line in self._journal.damage:
             self.note(f"damage {line}")
         self._writer = Writer(self._journal, self._ready.set, linger_s=0.001)
@@ -173,10 +178,10 @@ def finish(row: JobRow, state: JobState, result: bytes) -> Finish:
     return Finish(row.id, state, result, entry(row.id, result))
 
 
-def child(folder: str, notes: str, jobs: str) -> int:
+def child(folder: str, notes: str, jobs: str, sync: str) -> int:
     """One life of the agent; 75 (``EX_TEMPFAIL``) when the disk did not let it start or read."""
     try:
-        Agent(Path(folder), Path(notes), int(jobs)).work()
+        Agent(Path(folder), Path(notes), int(jobs), durable=sync == "full").work()
     except StorageError as error:
         print(f"{error}", file=sys.stderr)  # noqa: T201 - the test's log
         return 75
