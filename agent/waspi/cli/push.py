@@ -38,6 +38,9 @@ from waspi.protocol.ids import check_id
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
+WORTH_TELLING_BYTES = 64 * 1024
+"""Debug information that is left out without a word when there is less of it."""
+
 
 @app.command(
     epilog=examples(
@@ -155,6 +158,6 @@ def _stripped(module: ModuleRef) -> ModuleRef:
     from waspi import _wasmer  # noqa: PLC0415 - pushing a deployed module needs no native module here
 
     wasm = _wasmer.strip(module.wasm)
-    if len(wasm) < len(module.wasm):
+    if len(module.wasm) - len(wasm) >= WORTH_TELLING_BYTES:
         note(f"sending {len(wasm)} of {len(module.wasm)} bytes: debug information stays here (--no-strip sends it)")
     return InlineModule(wasm)

@@ -35,7 +35,7 @@ def test_commented_lines_of_the_example_are_keys_too(tmp_path: Path) -> None:
     text = "\n".join(lines).replace("<32 bytes in base64>", "A" * 43 + "=")
     config = configuration(tmp_path, text)
     assert (config.id, config.broker.username, config.broker.password) == ("pi-7", "pi-7", "secret")
-    assert config.policy.keys[0].groups == {"kitchen"}
+    assert config.policy.keys[0].groups == frozenset({"kitchen"})
     assert config.modules[0].name == "append"
 
 

@@ -41,7 +41,8 @@ _COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
 def doctor(
     *,
     config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="A device's configuration; its broker is tried too.")
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="A device's configuration; its broker is looked at too."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     broker: BrokerOption = None,
@@ -82,7 +83,7 @@ def _findings(file: Path | None, choice: BrokerChoice | None) -> Iterator[Findin
     if choice is not None:
         login = Login(choice.address, choice.fleet, choice.tls, choice.username, choice.password)
         yield from look_at_broker(login, is_device=False)
-    elif config is not None:
+    if config is not None:
         at = config.broker
         yield from look_at_broker(Login(at.address, config.fleet, at.tls, at.username, at.password), is_device=True)
 
