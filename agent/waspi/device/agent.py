@@ -142,14 +142,7 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         try:
-            if self._config.policy.require:
-                self._pool.probe()
-            else:
-                self._pool.start_one()  # its greeting tells the posture; it leaves when idle
-            self._link.start()
-            self._jobs.recover()
-            self._notifier.ready()
-            _log.info("agent %s of fleet %s is up; boot %d", self._config.id, self._config.fleet, self._journal.boot)
+            self.start()
             while not self._finished():
                 self._step()
         finally:
@@ -157,6 +150,17 @@ class Agent:
             self._close()
             wake_read.close()
             wake_write.close()
+
+    def start(self) -> None:
+        """What :meth:`run` does first: workers, connection, and what an earlier life of the agent left undone."""
+        if self._config.policy.require:
+            self._pool.probe()
+        else:
+            self._pool.start_one()  # its greeting tells the posture; it leaves when idle
+        self._link.start()
+        self._jobs.recover()
+        self._notifier.ready()
+        _log.info("agent %s of fleet %s is up; boot %d", self._config.id, self._config.fleet, self._journal.boot)
 
     # --- the loop ---------------------------------------------------------------------------------------------------
 
@@ -179,6 +183,7 @@ class Agent:
             self._next_prune = now + _PRUNE_S
             self._ledger.enter([Prune(self._clock.now())])
         self._outbox.pump()
+        self._ledger.flush()
         self._link.flush()
         if self._ledger.stuck_for(now) < _STUCK_S:
             self._notifier.feed(now)

@@ -106,9 +106,8 @@ class Intake:
             if not (isinstance(decision.error, ExpiredError) and self._is_known(decision, message)):
                 self._refuse(decision, message)
             return
-        known = self._known(decision.job.id)
-        if known is not None:
-            self._again(known, decision, message)
+        if self._jobs.receiving(decision.job.id) is not None:
+            self._jobs.after_receipt(decision.job.id, lambda: self._was_known(decision, message))
             return
         try:
             self._new(route, decision, message)
@@ -150,7 +149,13 @@ class Intake:
             plain=decision.plain,
             delivery=message.packet_id if decision.plain else None,
         )
-        self._jobs.take(row, job, lambda: self._acknowledge(message))
+        # Whether the id is new the journal finds out with the insertion: a look-up before would cost every job.
+        self._jobs.take(row, job, lambda: self._acknowledge(message), lambda: self._was_known(decision, message))
+
+    def _was_known(self, decision: Admitted, message: Incoming) -> None:
+        known = self._journal.reader.job(decision.job.id)
+        if known is not None:
+            self._again(known, decision, message)
 
     def _plain_id(self, message: Incoming) -> str:
         """A plain request has no id: a redelivery is known by DUP, packet identifier and payload (MQTT 5.0, 4.4)."""
@@ -160,11 +165,8 @@ class Intake:
                 return earlier.id
         return f"run-{os.urandom(8).hex()}"
 
-    def _known(self, job_id: str) -> JobRow | None:
-        return self._jobs.receiving(job_id) or self._journal.reader.job(job_id)
-
     def _is_known(self, decision: Refused, message: Incoming) -> bool:
-        known = self._known(decision.job_id) if decision.job_id else None
+        known = self._journal.reader.job(decision.job_id) if decision.job_id else None
         if known is None or known.body_hash != decision.body_hash:
             return False
         self._answer_again(known, decision.reply_to, decision.correlation, message)
@@ -179,9 +181,7 @@ class Intake:
 
     def _answer_again(self, known: JobRow, reply_to: str, correlation: bytes | None, message: Incoming) -> None:
         """The same job once more: the stored result answers it, and nothing runs."""
-        if self._jobs.receiving(known.id) is not None:
-            self._jobs.after_receipt(known.id, lambda: self._acknowledge(message))
-        elif known.result:
+        if known.result:
             asked = replace(known, reply_to=reply_to, correlation=correlation)
             self._say(asked, decode_result(known.result), known.result, message)
         else:

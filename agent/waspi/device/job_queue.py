@@ -143,10 +143,11 @@ class JobQueue:
         """Call ``effect`` when the receipt of that job is committed."""
         self._receiving[job_id][1].append(effect)
 
-    def take(self, row: JobRow, job: Job, effect: Callable[[], object]) -> None:
-        """Take in a new job; ``effect`` (its acknowledgement) is called when it is on the disk.
+    def take(self, row: JobRow, job: Job, effect: Callable[[], object], known: Callable[[], object]) -> None:
+        """Take in a job; ``effect`` (its acknowledgement) is called when it is on the disk.
 
-        ``job`` is what ``row.body`` holds. With a free worker and nobody waiting, receipt and start share one commit.
+        ``known`` is called instead when the journal finds that it has a job of that id already. ``job`` is what
+        ``row.body`` holds. With a free worker and nobody waiting, receipt and start share one commit.
         """
         direct = self._room(row) > 0 and not self._ready and not self._more_on_disk and self._may_start(row)
         if direct:
@@ -165,7 +166,16 @@ class JobQueue:
                 self._hold(row)
                 self.pump()
 
-        self._ledger.enter([Receive(row)], received)
+        def refused() -> None:
+            if direct:
+                del self._active[row.id]
+            self._cache.unpin(_digest(row))
+            others = self._receiving.pop(row.id)[1][1:]
+            known()
+            for other in others:
+                other()
+
+        self._ledger.enter([Receive(row)], received, refused)
 
     def cancel(self, job_id: str, effect: Callable[[], object]) -> None:
         """Stop a job, queued or running; ``effect`` is called when that is as good as done."""

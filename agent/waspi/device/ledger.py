@@ -10,8 +10,10 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
-from waspi.errors import IllegalTransitionError, StorageError
+from waspi.errors import StorageError
 from waspi.mqtt.backoff import Backoff
 from waspi.storage.operations import Operation
 from waspi.storage.rows import OutboxRow
@@ -19,6 +21,15 @@ from waspi.storage.writer import Committed, Writer
 
 Effect = Callable[[tuple[OutboxRow, ...]], None]
 """Called with the outbox rows that the group made, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    operations: Sequence[Operation]
+    effect: Effect | None
+    otherwise: Callable[[], object] | None
+    """Called instead of the effect when the journal's state table forbids the group."""
+
 
 _log = logging.getLogger(__name__)
 
@@ -34,8 +45,9 @@ class Ledger:
         self._clock = clock
         self._on_trouble = on_trouble
         self._writer: Writer | None = None
-        self._under_way: dict[int, tuple[Sequence[Operation], Effect | None]] = {}
-        self._again: deque[tuple[Sequence[Operation], Effect | None]] = deque()
+        self._gathered: list[_Group] = []
+        self._under_way: dict[int, _Group] = {}
+        self._again: deque[_Group] = deque()
         self._backoff = Backoff(first=0.5, longest=30.0)
         self._due = 0.0
         self._oldest = 0.0
@@ -50,17 +62,32 @@ class Ledger:
         """Hand over the writer, which was made with :meth:`wake`."""
         self._writer = writer
 
-    def enter(self, operations: Sequence[Operation], effect: Effect | None = None) -> None:
-        """Have a group committed, then ``effect`` called."""
+    def enter(
+        self,
+        operations: Sequence[Operation],
+        effect: Effect | None = None,
+        otherwise: Callable[[], object] | None = None,
+    ) -> None:
+        """Have a group committed, then ``effect`` called; ``otherwise`` where the journal finds it illegal.
+
+        It leaves with the next :meth:`flush`, which the loop calls once in each round: one handover for all groups.
+        """
+        self._gathered.append(_Group(operations, effect, otherwise))
+
+    def flush(self) -> None:
+        """Hand what was entered to the writer."""
+        if not self._gathered:
+            return
+        groups, self._gathered = self._gathered, []
         if self._again:  # nothing overtakes what the disk has refused
-            self._again.append((operations, effect))
+            self._again.extend(groups)
         else:
-            self._submit(operations, effect)
+            self._submit(groups)
 
     @property
     def idle(self) -> bool:
         """Whether nothing is on its way."""
-        return not self._under_way and not self._again
+        return not self._under_way and not self._again and not self._gathered
 
     def stuck_for(self, now: float) -> float:
         """Seconds for which the oldest group has been with the writer without an answer."""
@@ -69,36 +96,40 @@ class Ledger:
     def settle(self) -> None:
         """Let out the effects of what is committed; call it when the descriptor is ready."""
         os.eventfd_read(self.descriptor)
-        writer = self._writer
-        if writer is None:
+        if self._writer is None:
             return
-        effects: list[tuple[Effect, tuple[OutboxRow, ...]]] = []
-        failed: list[tuple[Sequence[Operation], Effect | None]] = []
+        effects: list[Callable[[], object]] = []
+        failed: list[_Group] = []
         trouble: StorageError | None = None
-        done = writer.completed()
+        done = self._writer.completed()
         for completion in done:
             group = self._under_way.pop(completion.ticket)
             if isinstance(completion, Committed):
-                if group[1] is not None:
-                    effects.append((group[1], completion.outbox_rows))
-            elif isinstance(completion.error, IllegalTransitionError):
-                _log.error("the journal refuses an operation, which is a bug in waspi: %s", completion.error.message)
-            else:
+                if group.effect is not None:
+                    effects.append(partial(group.effect, completion.outbox_rows))
+            elif isinstance(completion.error, StorageError):
                 failed.append(group)
                 trouble = completion.error
+            elif group.otherwise is not None:
+                effects.append(group.otherwise)
+            else:
+                _log.error("the journal refuses an operation, a bug in waspi: %s", completion.error.message)
         self._oldest = self._clock()
+        self._judge(trouble, failed)
+        for effect in effects:
+            effect()
+
+    def _judge(self, trouble: StorageError | None, failed: list[_Group]) -> None:
         if trouble is not None:
             self._again.extendleft(reversed(failed))
             self._due = self._clock() + self._backoff.next()
         elif self._again:
             self._retry()
-        elif done:
+        else:
             self._backoff.reset()
         if (trouble is None) != (self.trouble is None) and (trouble is not None or not self._again):
             self.trouble = trouble
             self._on_trouble(trouble)
-        for effect, rows in effects:
-            effect(rows)
 
     def next_deadline(self) -> float | None:
         """When :meth:`tick` wants to be called."""
@@ -112,6 +143,7 @@ class Ledger:
     def close(self) -> None:
         """Commit what was entered and stop the writer."""
         if self._writer is not None:
+            self.flush()
             self._writer.stop()
             os.eventfd_write(self.descriptor, 1)
             self.settle()
@@ -121,14 +153,17 @@ class Ledger:
     def _retry(self) -> None:
         """The first group alone; the others follow when it went well."""
         if self.trouble is not None:
-            self._submit(*self._again.popleft())
+            self._submit([self._again.popleft()])
             return
-        while self._again:
-            self._submit(*self._again.popleft())
+        groups = list(self._again)
+        self._again.clear()
+        self._submit(groups)
 
-    def _submit(self, operations: Sequence[Operation], effect: Effect | None) -> None:
+    def _submit(self, groups: Sequence[_Group]) -> None:
         if self._writer is None:
             raise StorageError("the journal is not open")
         if not self._under_way:
             self._oldest = self._clock()
-        self._under_way[self._writer.submit(operations)] = (operations, effect)
+        last = self._writer.submit_all([group.operations for group in groups])
+        for ticket, group in enumerate(groups, last - len(groups) + 1):
+            self._under_way[ticket] = group

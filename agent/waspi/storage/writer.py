@@ -78,16 +78,25 @@ class Writer:
 
         Raises :class:`~waspi.errors.StorageError` after :meth:`stop`.
         """
-        urgent = any(operation.urgent for operation in operations)
+        return self.submit_all([operations])
+
+    def submit_all(self, groups: Sequence[Sequence[Operation]]) -> int:
+        """Have several groups committed; the last one's ticket, the others' are the numbers before it.
+
+        Wakes the thread once. Raises :class:`~waspi.errors.StorageError` after :meth:`stop`.
+        """
+        urgent = any(operation.urgent for group in groups for operation in group)
         with self._changed:
             if self._stopping:
                 raise StorageError("the journal is closed; nothing more can be committed")
-            self._tickets += 1
-            self._waiting.append((self._tickets, operations))
+            before = len(self._waiting)
+            for group in groups:
+                self._tickets += 1
+                self._waiting.append((self._tickets, group))
             if urgent and not self._urgent:
                 self._urgent = True
                 self._changed.notify()
-            elif len(self._waiting) == 1 or len(self._waiting) == BATCH_OPERATIONS:
+            elif not before or before < BATCH_OPERATIONS <= len(self._waiting):
                 self._changed.notify()
             return self._tickets
 
