@@ -44,7 +44,7 @@ _STOP_GRACE_S = 5.0
 _STUCK_S = 60.0
 """Seconds without an answer of the disk after which the watchdog is no longer fed."""
 _REPORT_S = 60.0
-_PRUNE_S = 600.0
+_PRUNE_S = 60.0
 
 
 class Agent:
