@@ -25,8 +25,8 @@ SIZE_MIB = 900
 MASKED = (
     "systemd-hwdb-update.service", "systemd-journal-catalog-update.service", "ldconfig.service",
     "systemd-binfmt.service", "systemd-firstboot.service", "systemd-udev-settle.service", "getty@tty1.service",
-    "serial-getty@ttyAMA0.service", "serial-getty@hvc0.service", "systemd-pcrphase.service", "e2scrub_reap.service", "dpkg-db-backup.timer",
-    "fstrim.timer", "systemd-update-utmp.service", "systemd-update-utmp-runlevel.service",
+    "serial-getty@ttyAMA0.service", "serial-getty@hvc0.service", "systemd-pcrphase.service", "e2scrub_reap.service",
+    "dpkg-db-backup.timer", "fstrim.timer", "systemd-update-utmp.service", "systemd-update-utmp-runlevel.service",
 )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ TESTS = ("pytest", "hypothesis")
 def wheelhouse(target: Target, *, tests: bool = False) -> Path:
     """The folder of wheels; with ``tests`` also what the test suite needs."""
     ours = wheel.wheel(target)
-    third = _third_party(target, tests=tests)
+    third = third_party(target, tests=tests)
     name = f"{target.name}{'-tests' if tests else ''}-{cache.key(ours.parent.name, third.name)}"
 
     def build(folder: Path) -> None:
@@ -34,7 +34,7 @@ def wheelhouse(target: Target, *, tests: bool = False) -> Path:
     return cache.built("wheelhouse", name, build)
 
 
-def _third_party(target: Target, *, tests: bool) -> Path:
+def third_party(target: Target, *, tests: bool) -> Path:
     """What waspi depends on; does not change when waspi does."""
     requirements = (*_requirements(), *(TESTS if tests else ()))
     own = cache.content([Path(__file__), Path(dependency.__file__)])
