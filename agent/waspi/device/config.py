@@ -12,6 +12,7 @@ from waspi.device.settings import (
     MIB,
     PARTS_OF_LOCKDOWN,
     BrokerConfig,
+    BudgetConfig,
     Config,
     JournalConfig,
     LocalModule,
@@ -66,6 +67,7 @@ def read(values: dict[str, object], base: Path) -> Config:
         policy=_policy(root.table("policy")),
         limits=_limits(root.table("limits"), DEFAULT_LIMITS),
         queue=_queue(root.table("queue")),
+        budget=_budget(root.table("budget")),
         journal=_journal(root.table("journal")),
         cache_bytes=_cache(root.table("cache")),
         status=(status := root.table("status")).choice("report", StatusReports, StatusReports.SLOW),
@@ -196,6 +198,15 @@ def _queue(table: Table) -> QueueConfig:
     )
     table.end()
     return queue
+
+
+def _budget(table: Table) -> BudgetConfig:
+    budget = BudgetConfig(
+        run_ms_per_minute=table.whole("run_ms_per_minute", 0, 0, 256 * 60_000),
+        memory_bytes=table.whole("memory_mib", 0, 0, 1024 * 1024) * MIB,
+    )
+    table.end()
+    return budget
 
 
 def _journal(table: Table) -> JournalConfig:

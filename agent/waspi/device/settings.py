@@ -83,6 +83,16 @@ class QueueConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetConfig:
+    """``[budget]``: what all jobs together may take; 0: no bound."""
+
+    run_ms_per_minute: int = 0
+    """Milliseconds inside guests, all workers together; 60,000 is one core."""
+    memory_bytes: int = 0
+    """Sum of the memory limits of the jobs that run at once."""
+
+
+@dataclass(frozen=True, slots=True)
 class JournalConfig:
     """``[journal]``: what is kept on disk."""
 
@@ -116,6 +126,7 @@ class Config:
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     limits: Limits = DEFAULT_LIMITS
     queue: QueueConfig = field(default_factory=QueueConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
     journal: JournalConfig = field(default_factory=JournalConfig)
     cache_bytes: int = 256 * MIB
     status: StatusReports = StatusReports.SLOW
