@@ -10,6 +10,8 @@ pub const NESTING: u32 = 1_000;
 pub const BRANCH_TARGETS: u64 = 65_536;
 /// Locals times ways through one function (blocks, branches, targets): what SSA form may cost in time and memory.
 pub const WEB: u64 = 4_000_000;
+/// Loops of one function; Cranelift's time grows with the square of their number.
+pub const LOOPS: u64 = 2_000;
 /// Values that one function may have on its stack at once.
 pub const OPERANDS: u32 = 4_096;
 /// Entries of the type section.

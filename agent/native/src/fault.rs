@@ -110,7 +110,7 @@ impl Fault {
 
 /// One printable line: guests choose the names and texts that stand in messages.
 pub fn printable(text: &str) -> String {
-    const LONGEST: usize = 2_000;
+    const LONGEST: usize = 1_000;
     let mut line = String::with_capacity(text.len());
     for letter in text.chars() {
         let plain = matches!(letter, ' '..='~') || letter.escape_debug().count() == 1;

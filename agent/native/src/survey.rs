@@ -220,7 +220,7 @@ impl Survey<'_> {
         whole.set_features(self.parser_features);
         validator.read_locals(&mut whole)?;
         let mut operators = wasmparser::OperatorsReader::new(reader);
-        let (mut targets, mut ways) = (0_u64, 0_u64);
+        let (mut targets, mut ways, mut loops) = (0_u64, 0_u64, 0_u64);
         while !operators.eof() {
             let (operator, offset) = operators.read_with_offset()?;
             match &operator {
@@ -228,6 +228,8 @@ impl Survey<'_> {
                     ways += 1;
                     let depth = validator.control_stack_height();
                     fixed("nested blocks", depth.into(), bounds::NESTING.into()).map_err(here)?;
+                    loops += u64::from(matches!(operator, Operator::Loop { .. }));
+                    fixed("loops in one function", loops, bounds::LOOPS).map_err(here)?;
                 }
                 Operator::Br { .. } | Operator::BrIf { .. } => ways += 1,
                 Operator::BrTable { targets: table } => {
