@@ -28,6 +28,8 @@ COMMANDS: Final = {
     "doctor": "waspi.cli.doctor.command",
     "keys": "waspi.cli.keys",
     "broker": "waspi.cli.broker",
+    "repo": "waspi.cli.repo",
+    "golden": "waspi.cli.golden",
 }
 """Command to the module whose ``app`` it is; in the order in which ``--help`` shows them."""
 
@@ -80,6 +82,9 @@ def main(argv: Sequence[str]) -> int:
         complain("operator", f"{text} (see waspi {_command_of(argv)}--help)")
         return ExitCode.USAGE
     except ImportError as error:
+        if error.name is not None and error.name.partition(".")[0] in {"tuf", "securesystemslib"}:
+            complain("operator", "this command signs updates, which needs: pip install 'waspi[cli,ota]'")
+            return ExitCode.USAGE
         if "_wasmer" not in str(error):
             raise
         complain("device", f"the native module does not load: {error}; reinstall waspi")
