@@ -1,0 +1,158 @@
+"""What the agent and its updater say to each other: JSON over a pair of local sockets that keep messages apart.
+
+The agent opens with an :class:`Errand`; the updater answers with a :class:`Plan` once the signed metadata is in, with
+:class:`Fetched` or :class:`Refused` for each release that is to be fetched, and with :class:`Finished`. In between run
+the depot's envelopes, as they are. The first byte of a message says which it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Final
+
+from waspi.errors import Fault
+from waspi.model.result import JobError
+from waspi.protocol import json_document
+
+MAX_BYTES: Final = 160 * 1024
+"""Of one message; the largest that a local socket takes without asking the administrator is above 200 KiB."""
+SOCKET_FD: Final = 3
+"""The updater's end."""
+
+DEPOT: Final = b"D"
+"""Followed by an envelope of :mod:`waspi.protocol.depot`: a request from the updater, an answer to it."""
+_ERRAND: Final = b"E"
+_NAMED: Final = b"N"
+_PLAN: Final = b"P"
+_FETCHED: Final = b"F"
+_REFUSED: Final = b"R"
+_FINISHED: Final = b"Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What the updater needs to know of its device."""
+
+    device: str
+    groups: tuple[str, ...]
+    url: str
+    """Of the repository: ``https://…``, or empty for the depots on MQTT."""
+    root: str
+    """File with the root metadata that is trusted from the start."""
+    folder: str
+    """Where the updater keeps metadata and what is half fetched."""
+    now: float
+    """Unix seconds, not before the clock's floor."""
+    room: int
+    """Bytes that the module cache can make room for."""
+    range_bytes: int
+    window: int
+    """Ranges asked for at once."""
+    serving: Mapping[str, str] = field(default_factory=dict)
+    """Module name to the version that serves."""
+    held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Module name to the versions that need not be fetched."""
+    barred: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
+    """Module name to the versions that were given up, with the ``retry`` that a deployment has to pass."""
+    fixed: tuple[str, ...] = ()
+    """Modules that the device's configuration names itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a deployment names for this device."""
+
+    name: str
+    version: str
+    """Empty: nothing so far."""
+    offered: str
+    group: str
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The signed metadata is in, and all that is :class:`Named` was told."""
+
+    serials: Mapping[str, int]
+    """Group to the serial of its newest deployment."""
+    floor: float
+    """Unix seconds that have certainly passed."""
+    timestamp: str
+    """SHA-256 of ``timestamp.json``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A release is in the updater's folder, and its bytes are those that were signed."""
+
+    name: str
+    version: str
+    group: str
+    serial: int
+    retry: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A wanted release that another try at the same metadata will not bring."""
+
+    name: str
+    version: str
+    group: str
+    serial: int
+    retry: int
+    fault: str
+    kind: str
+    message: str
+
+    @property
+    def error(self) -> JobError:
+        """The reason."""
+        return JobError(Fault(self.fault), self.kind, self.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last word; without a ``kind`` all went well."""
+
+    kind: str = ""
+    message: str = ""
+    requests: int = 0
+    """Ranges that were asked for."""
+    fetched_bytes: int = 0
+
+
+Message = Errand | Named | Plan | Fetched | Refused | Finished
+_KINDS: Final[dict[bytes, type[Message]]] = {
+    _ERRAND: Errand,
+    _NAMED: Named,
+    _PLAN: Plan,
+    _FETCHED: Fetched,
+    _REFUSED: Refused,
+    _FINISHED: Finished,
+}
+_MARKS: Final = {kind: mark for mark, kind in _KINDS.items()}
+
+
+def encode_message(message: Message) -> bytes:
+    """Encode; the largest errand is far below MAX_BYTES for what a board can hold."""
+    return _MARKS[type(message)] + json_document.encode_document(
+        {each.name: getattr(message, each.name) for each in fields(message)}
+    )
+
+
+def decode_message(data: bytes) -> Message | None:
+    """Decode what the other half of the same installation sent; ``None`` for what is no message.
+
+    Raises :class:`~waspi.errors.EnvelopeError` for broken JSON. Fields are not checked: both sides are one program.
+    """
+    kind = _KINDS.get(data[:1])
+    if kind is None:
+        return None
+    document = json_document.decode_document(data[1:], "updater's message", max_bytes=MAX_BYTES)
+    known = {each.name for each in fields(kind)}
+    if document.keys() - known:
+        return None
+    return kind(**document)  # type: ignore[arg-type]
