@@ -47,6 +47,7 @@ def lay_out(root: Path, target: Target) -> None:
     (source / "guests" / "build.py").write_text(GUEST_BUILDER)
     compiled = root / "usr/local/lib/compiled"
     compiled.mkdir(parents=True)
+    (root / "usr/local/bin").mkdir(exist_ok=True)
     for file in (cache.CHECKOUT / "tests").rglob("*.c"):
         options = ["-O1", "-shared", "-fPIC", "-lpthread"]
         run([f"{target.gcc}-gcc", *options, file, "-o", compiled / f"{file.name}.so"])

@@ -66,7 +66,7 @@ def _take(step: Callable[[], None], steps: Steps) -> str:
     title = (step.__doc__ or step.__name__).splitlines()[0]
     try:
         step()
-    except (Failure, TimeoutError, OSError, LookupError, ValueError) as error:
+    except (Failure, OSError, LookupError, ValueError, RuntimeError) as error:
         print(f"[failed] {step.__name__}: {title} ({time.monotonic() - started:.0f} s)\n{error}", flush=True)
         _print_journal(steps)
         return f"failed: {str(error).splitlines()[0]}"

@@ -37,7 +37,7 @@ def run(
             check=False,
         )
     except FileNotFoundError as error:
-        raise Failure(f"{words[0]} is not installed: run 'make cross-tools'") from error
+        raise Failure(f"{words[0]} is not installed: run 'cross/setup'") from error
     text = done.stdout.decode(errors="replace")
     if done.returncode != 0:
         tail = "\n".join(text.splitlines()[-TAIL_LINES:])
@@ -49,4 +49,4 @@ def need(*programs: str) -> None:
     """Raise Failure when one of ``programs`` is not on PATH."""
     missing = [program for program in programs if shutil.which(program) is None]
     if missing:
-        raise Failure(f"not installed: {', '.join(missing)}; run 'make cross-tools'")
+        raise Failure(f"not installed: {', '.join(missing)}; run 'cross/setup'")

@@ -275,7 +275,7 @@ def _broker(folder: Path) -> Mosquitto:
     passwords = folder / "passwords"
     passwords.touch(mode=0o600)
     subprocess.run(["mosquitto_passwd", "-b", passwords, USER, PASSWORD], check=True, capture_output=True)
-    return Mosquitto(folder / "broker", extra=f"password_file {passwords}\n")
+    return Mosquitto(folder / "broker", extra=f"user root\npassword_file {passwords}\n")  # else it could not read it
 
 
 def _wasm(folder: Path, text: str) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cross import cache, rust
 from cross.command import need, run
-from cross.failure import exit_with
+from cross.failure import Failure, exit_with
 from cross.target import TARGETS, Target, add_target_argument
 from cross.toolbox import toolbox
 
@@ -69,7 +69,7 @@ def _stage(target: Target) -> Path:
         elif path.exists():
             shutil.copy2(path, stage / name)
         else:
-            (stage / name).write_text("")  # TODO README
+            raise Failure(f"{name} is not in the checkout")
     return stage
 
 
