@@ -30,6 +30,8 @@ COMMANDS: Final = {
     "broker": "waspi.cli.broker",
     "repo": "waspi.cli.repo",
     "golden": "waspi.cli.golden",
+    "depot": "waspi.cli.depot",
+    "install-service": "waspi.cli.install_service",
 }
 """Command to the module whose ``app`` it is; in the order in which ``--help`` shows them."""
 
