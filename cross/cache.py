@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+KEPT = 4
+"""Entries of a family that stay: the present one, and some for going back and forth between branches."""
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
@@ -57,6 +59,7 @@ def built(kind: str, name: str, build: Callable[[Path], None]) -> Path:
     """The folder ``kind/name``; ``build`` fills it when it is not there yet. One process builds, others wait."""
     folder = root() / kind / name
     if folder.is_dir():
+        os.utime(folder)
         print(f"[cached] {kind} {name}", flush=True)
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -70,8 +73,19 @@ def built(kind: str, name: str, build: Callable[[Path], None]) -> Path:
         try:
             temporary.chmod(0o755)  # mkdtemp's 0700 would be the mode of a root file system's "/"
             build(temporary)
+            os.utime(temporary)
             temporary.rename(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         print(f"[built ] {kind} {name} in {time.monotonic() - started:.0f} s", flush=True)
+        _prune(folder)
     return folder
+
+
+def _prune(newest: Path) -> None:
+    """Drop what was not used for the longest time, of the same kind and for the same board."""
+    family = newest.name.rpartition("-")[0]
+    entries = [path for path in newest.parent.iterdir() if path.is_dir() and path.name.rpartition("-")[0] == family]
+    for old in sorted(entries, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)
+        (newest.parent / f".{old.name}.lock").unlink(missing_ok=True)
