@@ -1,0 +1,1 @@
+"""What waspi costs, measured beside its peers in the same run. ``python -m bench.run --help``."""
