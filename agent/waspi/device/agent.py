@@ -9,6 +9,7 @@ import selectors
 import signal
 import socket
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -92,7 +93,7 @@ class Agent:
             engine=lambda: self._pool.engine,
             arch=f"{platform.machine()}-{platform.system().lower()}",
         )
-        self._ledger = Ledger(self._clock.monotonic, self._announcer.degraded)
+        self._ledger = Ledger(self._clock.monotonic, partial(self._announcer.degraded, "journal"))
         self._writer = Writer(self._journal, self._ledger.wake)
         self._ledger.attach(self._writer)
         self._selector.register(self._ledger.descriptor, selectors.EVENT_READ, self._ledger.settle)
@@ -129,6 +130,7 @@ class Agent:
             self._outbox,
             self._clock,
             acknowledge=self._link.acknowledge,
+            on_trouble=partial(self._announcer.degraded, "modules"),
         )
         self._intake.on_query = self._announcer.on_query
 
@@ -174,6 +176,7 @@ class Agent:
         self._ledger.tick(now)
         self._announcer.tick(now)
         self._intake.look_again()
+        self._jobs.pump()
         if now >= self._next_report or self._pool.engine != self._engine:
             self._engine = self._pool.engine
             self._next_report = now + _REPORT_S
@@ -194,6 +197,7 @@ class Agent:
             self._pool.next_deadline(now),
             self._ledger.next_deadline(),
             self._announcer.next_deadline(),
+            self._intake.next_deadline(),
             self._outbox.next_deadline(),
             self._notifier.next_deadline(),
             self._next_report,

@@ -54,7 +54,7 @@ class Announcer:
         self._arch = arch
         self._outbox: Outbox | None = None
         self._since = int(clock.now())
-        self._degraded = ""
+        self._troubles: dict[str, str] = {}
         self._told = b""
         self._slow: dict[str, tuple[float, JobRow, JobState]] = {}
 
@@ -84,13 +84,13 @@ class Announcer:
         topic = self._policy.topics.presence(self._config.id)
         self._say(Outgoing(topic, self._presence(PresenceState.ONLINE), retain=True, content_type=_JSON))
 
-    def degraded(self, trouble: StorageError | None) -> None:
-        """The disk refuses (or takes again)."""
+    def degraded(self, what: str, trouble: StorageError | None) -> None:
+        """The disk refuses what ``what`` names, or takes it again: told once, and in presence while it lasts."""
         if trouble is not None:
             _log.error("no jobs are taken for now: %s", trouble.message)
-        else:
+            self._troubles[what] = trouble.message
+        elif self._troubles.pop(what, None) is not None and not self._troubles:
             _log.warning("the disk takes writes again; jobs are taken")
-        self._degraded = trouble.message if trouble is not None else ""
         self.presence()
 
     def report(self) -> None:
@@ -184,7 +184,7 @@ class Announcer:
         self._say(Outgoing(topic, encode_sync_report(report), content_type=CONTENT_TYPE))
 
     def _presence(self, state: PresenceState) -> bytes:
-        return encode_presence(Presence(state, self._boot, self._since, self._degraded))
+        return encode_presence(Presence(state, self._boot, self._since, next(iter(self._troubles.values()), "")))
 
     def _say(self, message: Outgoing) -> None:
         if self._outbox is not None:

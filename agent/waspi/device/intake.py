@@ -11,13 +11,14 @@ from dataclasses import replace
 
 from waspi.device.catalog import Catalog
 from waspi.device.clock import Clock
-from waspi.device.job_queue import JobQueue, answer_to
+from waspi.device.job_queue import JobQueue, answer_to, is_repeated
 from waspi.device.outbox import Outbox
 from waspi.errors import DuplicateJobError, ExpiredError, QueueFullError, StorageError, TopicError, WaspiError
 from waspi.model.limits import Limits
 from waspi.model.module import DigestModule
 from waspi.model.result import JobError, Result
 from waspi.model.state import JobState
+from waspi.mqtt.backoff import Backoff
 from waspi.mqtt.message import Incoming, Outgoing
 from waspi.protocol.admission import Admitted, Refused, admit
 from waspi.protocol.cancel import decode_cancel
@@ -47,6 +48,7 @@ class Intake:
         outbox: Outbox,
         clock: Clock,
         acknowledge: Callable[[Incoming], object],
+        on_trouble: Callable[[StorageError | None], None],
     ) -> None:
         self._policy = policy
         self._limits = limits
@@ -56,7 +58,11 @@ class Intake:
         self._outbox = outbox
         self._clock = clock
         self._acknowledge = acknowledge
+        self._on_trouble = on_trouble
         self._held: deque[tuple[Route, Incoming]] = deque()
+        self._in_trouble = False
+        self._not_before = 0.0
+        self._backoff = Backoff(first=0.5, longest=30.0)
         self.on_query: Callable[[Incoming], None] | None = None
         """Takes ``sync-query`` messages."""
 
@@ -84,8 +90,14 @@ class Intake:
         """A new connection: what was held on the old one comes again."""
         self._held.clear()
 
+    def next_deadline(self) -> float | None:
+        """When :meth:`look_again` wants to be called although nothing happened."""
+        return self._not_before if self._held and self._in_trouble else None
+
     def look_again(self) -> None:
         """Look at held jobs again: there may be room now."""
+        if self._in_trouble and self._clock.monotonic() < self._not_before:
+            return
         for _ in range(len(self._held)):
             route, message = self._held.popleft()
             before = len(self._held)
@@ -93,6 +105,10 @@ class Intake:
             if len(self._held) > before:  # held again: it went to the end; put it back where it was
                 self._held.rotate(1)
                 return
+        if self._in_trouble and not self._held:
+            self._in_trouble = False
+            self._backoff.reset()
+            self._on_trouble(None)
 
     # --- jobs -------------------------------------------------------------------------------------------------------
 
@@ -102,20 +118,43 @@ class Intake:
             self._policy, route, message, now=self._clock.now(), time_floor=self._clock.floor, plain_id=plain_id
         )
         if isinstance(decision, Refused):
-            # A redelivery of a job that was taken while it was fresh is no expired job.
-            if not (isinstance(decision.error, ExpiredError) and self._is_known(decision, message)):
-                self._refuse(decision, message)
+            self._turn_away(route, decision, message)
             return
         if self._jobs.receiving(decision.job.id) is not None:
             self._jobs.after_receipt(decision.job.id, lambda: self._was_known(decision, message))
             return
+        if self._jobs.holds(decision.job.id):
+            self._was_known(decision, message)
+            return
         try:
             self._new(route, decision, message)
-        except StorageError as error:
-            _log.error("%s", error.message)
-            self._held.append((route, message))
         except WaspiError as error:
-            self._refuse(_refused(decision, error), message)
+            if isinstance(error, StorageError) and isinstance(error.__cause__, OSError):
+                self._wait_for_disk(route, message, error)
+                return
+            known = self._journal.reader.job(decision.job.id)
+            if known is not None:  # it was taken when there was room for it, and its module was here
+                self._again(known, decision, message)
+            else:
+                self._refuse(_refused(decision, error), message)
+
+    def _wait_for_disk(self, route: Route, message: Incoming, error: StorageError) -> None:
+        """The disk does not take the module: the message is neither acknowledged nor lost."""
+        self._held.append((route, message))
+        self._not_before = self._clock.monotonic() + self._backoff.next()
+        if not self._in_trouble:
+            self._in_trouble = True
+            self._on_trouble(error)
+
+    def _turn_away(self, route: Route, decision: Refused, message: Incoming) -> None:
+        # A redelivery of a job that was taken while it was fresh is no expired job.
+        if isinstance(decision.error, ExpiredError) and decision.job_id is not None:
+            if self._jobs.receiving(decision.job_id) is not None:
+                self._jobs.after_receipt(decision.job_id, lambda: self._job(route, message))
+                return
+            if self._is_known(decision, message):
+                return
+        self._refuse(decision, message)
 
     def _new(self, route: Route, decision: Admitted, message: Incoming) -> None:
         found = self._catalog.resolve(decision.job.module)
@@ -160,8 +199,11 @@ class Intake:
     def _plain_id(self, message: Incoming) -> str:
         """A plain request has no id: a redelivery is known by DUP, packet identifier and payload (MQTT 5.0, 4.4)."""
         if message.dup:
+            receiving = self._jobs.receiving_delivery(message)
+            if receiving is not None:
+                return receiving
             earlier = self._journal.reader.by_delivery(message.packet_id, hashlib.sha256(message.payload).digest())
-            if earlier is not None:
+            if earlier is not None and is_repeated(earlier, message):
                 return earlier.id
         return f"run-{os.urandom(8).hex()}"
 

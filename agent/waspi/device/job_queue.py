@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
@@ -24,6 +25,7 @@ from waspi.model.job import Job
 from waspi.model.module import DigestModule
 from waspi.model.result import JobError, Result
 from waspi.model.state import JobState
+from waspi.mqtt.message import Incoming
 from waspi.protocol.job_envelope import decode_job
 from waspi.protocol.plain_answer import plain_answer
 from waspi.protocol.result_envelope import CONTENT_TYPE, encode_result
@@ -38,6 +40,10 @@ from waspi.storage.start_record import StartRecord
 _HELD = 256
 """Queued jobs kept in memory with their bodies; the others wait on the disk."""
 _HELD_BYTES = 4 * 1024 * 1024
+_LOADED = 64
+"""Queued jobs read from the disk at once."""
+_ATTEMPTS = 5
+"""Starts of an idempotent job, at most: one that takes the device down each time must not do so for ever."""
 
 _AHEAD = 16
 """Jobs per worker that are marked as started in advance, at most."""
@@ -56,7 +62,8 @@ class _Active:
     task: Task | None
     batch: bool
     queue_us: int = 0
-    canceled: bool = False
+    canceled: list[Callable[[], object]] | None = None
+    """What to call when it has ended because somebody wanted that; ``None``: nobody did."""
 
 
 class JobQueue:
@@ -119,12 +126,13 @@ class JobQueue:
         for row in reader.interrupted():
             self._cache.pin(_digest(row))
             fresh = self._starts.never_started(row.id)
-            if fresh or row.idempotent:
+            if fresh or (row.idempotent and row.attempt < _ATTEMPTS):
                 _log.warning("job %s was interrupted%s and runs again", row.id, " before it began" if fresh else "")
-                self._ledger.enter([Requeue(row.id)], lambda _rows: self.pump())
+                self._ledger.enter([Requeue(row.id)], self._requeued)
             else:
                 _log.warning("job %s was interrupted and is not run again", row.id)
-                error = InterruptedJobError("the device went down while the job ran; it is not marked idempotent")
+                often = f"{row.attempt} times in a row" if row.idempotent else "and it is not marked idempotent"
+                error = InterruptedJobError(f"the device went down while the job ran, {often}")
                 self._end(row, JobState.FAILED, error)
         before: int | None = None
         while rows := reader.recent(1000, states=(JobState.QUEUED,), before_seq=before):
@@ -132,12 +140,28 @@ class JobQueue:
             for row in rows:
                 self._cache.pin(_digest(row))
 
+    def _requeued(self, _rows: tuple[OutboxRow, ...]) -> None:
+        self._more_on_disk = True  # a load in between may have found the end of the queue without it
+        self.pump()
+
     # --- in ---------------------------------------------------------------------------------------------------------
 
     def receiving(self, job_id: str) -> JobRow | None:
         """The job of that id whose receipt is not committed yet."""
         found = self._receiving.get(job_id)
         return found[0] if found else None
+
+    def receiving_delivery(self, message: Incoming) -> str | None:
+        """Id of the plain job that ``message`` brings once more and whose receipt is not committed yet."""
+        if self._receiving:
+            for row, _ in self._receiving.values():
+                if row.delivery == message.packet_id and is_repeated(row, message):
+                    return row.id
+        return None
+
+    def holds(self, job_id: str) -> bool:
+        """Whether the job of that id is on its way to a worker, with one, or on its way to its end."""
+        return job_id in self._active or job_id in self._ending
 
     def after_receipt(self, job_id: str, effect: Callable[[], object]) -> None:
         """Call ``effect`` when the receipt of that job is committed."""
@@ -171,6 +195,7 @@ class JobQueue:
                 del self._active[row.id]
             self._cache.unpin(_digest(row))
             others = self._receiving.pop(row.id)[1][1:]
+            self._more_on_disk = True  # a load in between may have left out the one that is known
             known()
             for other in others:
                 other()
@@ -184,10 +209,9 @@ class JobQueue:
             return
         active = self._active.get(job_id)
         if active is not None:
-            active.canceled = True
+            active.canceled = [*(active.canceled or ()), effect]
             if self._pool is not None:
                 self._pool.cancel(job_id)
-            effect()
             return
         row = self._journal.reader.job(job_id)
         if row is None or row.state is not JobState.QUEUED or job_id in self._ending:
@@ -200,15 +224,15 @@ class JobQueue:
     # --- out --------------------------------------------------------------------------------------------------------
 
     def pump(self) -> None:
-        """Start what there are workers for."""
-        while self._journal.may_start and not self.draining:
+        """Start what there are workers for; costs nothing where there is nothing to start."""
+        while (self._ready or self._more_on_disk) and self._journal.may_start and not self.draining:
             if not self._ready and not self._load():
                 return
             if self._room(self._ready[0][2]) <= 0:
                 return
             _, _, row = heapq.heappop(self._ready)
             self._ready_bytes -= len(row.body)
-            if row.expires_at is not None and row.expires_at <= self._clock.now():
+            if _overdue(row, self._clock.now()):
                 error = ExpiredError("its expiry passed while it waited")
                 self._end(row, JobState.EXPIRED, error)
                 continue
@@ -241,6 +265,7 @@ class JobQueue:
                 attempt=active.row.attempt,
                 module=_label(active.row),
             ),
+            partial(_call, active.canceled or ()),
         )
         self.pump()
 
@@ -257,8 +282,7 @@ class JobQueue:
         return self._workers * ahead - len(self._active)
 
     def _may_start(self, row: JobRow) -> bool:
-        fresh = row.expires_at is None or row.expires_at > self._clock.now()
-        return fresh and self._journal.may_start and not self.draining
+        return not _overdue(row, self._clock.now()) and self._journal.may_start and not self.draining
 
     def _task(self, row: JobRow, job: Job) -> Task:
         module = job.module
@@ -278,8 +302,10 @@ class JobQueue:
     def _launch(self, job_id: str, pool: Pool) -> None:
         active = self._active[job_id]
         error: WaspiError | None = None
-        if active.canceled or active.task is None:
+        if active.canceled is not None or active.task is None:
             error = CanceledError("canceled before it ran")
+        elif _overdue(active.row, self._clock.now()):
+            error = ExpiredError("its expiry passed before it ran")
         elif not self._cache.has(active.task.digest):
             error = UnknownModuleError("its module is no longer in the cache; send it inline again")
         else:
@@ -289,8 +315,7 @@ class JobQueue:
                 error = trouble
         if error is not None or active.task is None:
             del self._active[job_id]
-            state = JobState.CANCELED if isinstance(error, CanceledError) else JobState.FAILED
-            self._end(active.row, state, error or CanceledError("canceled before it ran"))
+            self._end_unrun(active, error or CanceledError("canceled before it ran"))
             self.pump()
             return
         active.queue_us = max(0, int((self._clock.now() - active.row.received_at) * 1_000_000))
@@ -300,13 +325,36 @@ class JobQueue:
         if self._starts.full:
             self._starts.forget_all_but(each for each, one in self._active.items() if one.task is None)
 
-    def _end(self, row: JobRow, state: JobState, error: WaspiError, then: Callable[[], object] | None = None) -> None:
+    def _end_unrun(self, active: _Active, error: WaspiError) -> None:
+        """End a job whose start is marked and that no worker got."""
+        state, before = JobState.FAILED, list[Operation]()
+        if isinstance(error, CanceledError):
+            state = JobState.CANCELED
+        elif isinstance(error, ExpiredError):
+            state, before = JobState.EXPIRED, [Requeue(active.row.id)]  # only a job that waits expires
+        self._end(active.row, state, error, partial(_call, active.canceled or ()), before)
+
+    def _end(
+        self,
+        row: JobRow,
+        state: JobState,
+        error: WaspiError,
+        then: Callable[[], object] | None = None,
+        before: Sequence[Operation] = (),
+    ) -> None:
         """End a job that brought no output."""
         told = JobError(error.fault, error.kind, error.message)
         label = _label(row)
-        self._finish(row, Result(row.id, self._device, state, error=told, attempt=row.attempt, module=label), then)
+        result = Result(row.id, self._device, state, error=told, attempt=row.attempt, module=label)
+        self._finish(row, result, then, before)
 
-    def _finish(self, row: JobRow, result: Result, then: Callable[[], object] | None = None) -> None:
+    def _finish(
+        self,
+        row: JobRow,
+        result: Result,
+        then: Callable[[], object] | None = None,
+        before: Sequence[Operation] = (),
+    ) -> None:
         encoded = encode_result(result)
         self._ending.add(row.id)
         self._on_end(row.id)
@@ -318,14 +366,17 @@ class JobQueue:
             if then is not None:
                 then()
 
-        operations: list[Operation] = [Finish(row.id, result.state, encoded, answer_to(row, result, encoded))]
+        operations = [*before, Finish(row.id, result.state, encoded, answer_to(row, result, encoded))]
         self._ledger.enter(operations, ended)
 
     def _hold(self, row: JobRow) -> None:
         last = self._ready[-1] if self._ready else None
         ahead = self._more_on_disk and last is not None and row.priority > -max(each[0] for each in self._ready)
         room = len(self._ready) < _HELD and self._ready_bytes + len(row.body) <= _HELD_BYTES
-        if ahead or (not self._more_on_disk and room):
+        if ahead and not room:
+            self._ready.clear()  # all of it is on the disk; the best of it comes back with the next load
+            self._ready_bytes = 0
+        elif ahead or (not self._more_on_disk and room):
             heapq.heappush(self._ready, (-row.priority, next(self._arrivals), row))
             self._ready_bytes += len(row.body)
         else:
@@ -335,11 +386,11 @@ class JobQueue:
         if not self._more_on_disk:
             return False
         busy = [*self._active, *self._ending, *self._receiving]
-        rows = self._journal.reader.queued(_HELD // 4, without=busy)
+        rows = self._journal.reader.queued(_LOADED, without=busy, max_bytes=_HELD_BYTES)
         for row in rows:
             heapq.heappush(self._ready, (-row.priority, next(self._arrivals), row))
             self._ready_bytes += len(row.body)
-        self._more_on_disk = len(rows) == _HELD // 4
+        self._more_on_disk = len(rows) == _LOADED or self._ready_bytes >= _HELD_BYTES
         return bool(rows)
 
     def _drop_ready(self, job_id: str) -> None:
@@ -348,6 +399,15 @@ class JobQueue:
             self._ready = kept
             heapq.heapify(self._ready)
             self._ready_bytes = sum(len(each[2].body) for each in kept)
+
+
+def is_repeated(row: JobRow, message: Incoming) -> bool:
+    """Whether a message with the packet identifier of this plain job may be the same message once more."""
+    return (
+        row.topic == message.topic
+        and row.correlation == message.correlation
+        and row.body_hash == hashlib.sha256(message.payload).digest()
+    )
 
 
 def answer_to(row: JobRow, result: Result, encoded: bytes) -> OutboxEntry | None:
@@ -360,6 +420,15 @@ def answer_to(row: JobRow, result: Result, encoded: bytes) -> OutboxEntry | None
             row.reply_to, answer.payload, row.correlation, answer.content_type, answer.user_properties, row.id
         )
     return OutboxEntry(row.reply_to, encoded, row.correlation, CONTENT_TYPE, (), row.id)
+
+
+def _overdue(row: JobRow, now: float) -> bool:
+    return row.expires_at is not None and row.expires_at <= now
+
+
+def _call(effects: Iterable[Callable[[], object]]) -> None:
+    for effect in effects:
+        effect()
 
 
 def _label(row: JobRow) -> str:

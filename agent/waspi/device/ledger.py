@@ -115,7 +115,8 @@ class Ledger:
             else:
                 _log.error("the journal refuses an operation, a bug in waspi: %s", completion.error.message)
         self._oldest = self._clock()
-        self._judge(trouble, failed)
+        if done:
+            self._judge(trouble, failed)
         for effect in effects:
             effect()
 
@@ -123,13 +124,13 @@ class Ledger:
         if trouble is not None:
             self._again.extendleft(reversed(failed))
             self._due = self._clock() + self._backoff.next()
-        elif self._again:
-            self._retry()
         else:
             self._backoff.reset()
-        if (trouble is None) != (self.trouble is None) and (trouble is not None or not self._again):
-            self.trouble = trouble
+        before, self.trouble = self.trouble, trouble
+        if (before is None) is not (trouble is None):
             self._on_trouble(trouble)
+        if trouble is None and self._again:
+            self._retry()
 
     def next_deadline(self) -> float | None:
         """When :meth:`tick` wants to be called."""
@@ -141,12 +142,14 @@ class Ledger:
             self._retry()
 
     def close(self) -> None:
-        """Commit what was entered and stop the writer."""
+        """Commit what was entered and stop the writer.
+
+        Effects that still wait are dropped: neither broker nor workers are there any more, and the next start finds
+        all of it on the disk.
+        """
         if self._writer is not None:
             self.flush()
             self._writer.stop()
-            os.eventfd_write(self.descriptor, 1)
-            self.settle()
             self._writer = None
         os.close(self.descriptor)
 

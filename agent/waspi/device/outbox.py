@@ -21,8 +21,13 @@ from waspi.storage.rows import OutboxEntry, OutboxRow
 _HELD = 256
 """Rows that wait in memory; the others wait on the disk."""
 _HELD_BYTES = 4 * 1024 * 1024
-_PACKET_OVERHEAD = 1024
-"""Bytes of a packet that are not its payload, at most: topic, properties, headers."""
+_HEADERS = 512
+"""Bytes of a packet that are neither its payload nor the strings of its properties, more than enough."""
+_SMALLEST_CHUNK = 512
+_REFUSED_ALL = 8
+"""Refusals in a row after which the broker seems to refuse everything, and all rows wait."""
+_REFUSALS = 36
+"""Refusals of one row after which it is given up, about a day; the journal keeps the result for whoever asks again."""
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +39,15 @@ class _Sending:
     row: OutboxRow
     open: int
     refused: BrokerError | None = None
+
+
+@dataclass(slots=True)
+class _Refusal:
+    """A row that the broker does not take."""
+
+    backoff: Backoff
+    due: float = 0.0
+    count: int = 0
 
 
 class Outbox:
@@ -54,6 +68,9 @@ class Outbox:
         self._sent: set[int] = set()
         self._passing: deque[tuple[Outgoing, Callable[[], object] | None]] = deque()
         self._chunks: deque[tuple[int, bytes]] = deque()
+        self._sending_bytes = 0
+        self._refusals: dict[int, _Refusal] = {}
+        self._refused_in_a_row = 0
         self._backoff = Backoff(first=1.0, longest=60.0)
         self._not_before = 0.0
 
@@ -65,6 +82,8 @@ class Outbox:
     def add(self, rows: Iterable[OutboxRow]) -> None:
         """Rows that were just committed."""
         for row in rows:
+            if row.id <= self._last:
+                continue  # a load found it on the disk before its commit was told
             size = len(row.entry.payload)
             if self._more_on_disk or len(self._rows) >= _HELD or self._held_bytes + size > _HELD_BYTES:
                 self._more_on_disk = True
@@ -74,13 +93,21 @@ class Outbox:
                 self._last = row.id
 
     def say(self, message: Outgoing, then: Callable[[], object] | None = None) -> None:
-        """Publish a message that need not survive a restart; ``then`` is called when it is on its way."""
-        self._passing.append((message, then))
+        """Publish a message that need not survive a restart; ``then`` is called when it is on its way.
+
+        Offline it is dropped: nobody hears it, who waits for an answer asks again, and memory stays bounded.
+        """
+        if self._link.online:
+            self._passing.append((message, then))
 
     def on_online(self) -> None:
-        """A new connection: what was in flight on the old one goes again."""
+        """A new connection: what was in flight on the old one goes again, and what was refused is tried again."""
         self._tokens.clear()
         self._sending.clear()
+        self._sending_bytes = 0
+        self._refusals.clear()
+        self._refused_in_a_row = 0
+        self._passing.clear()
         self._chunks.clear()
         self._rows.clear()
         self._held_bytes = 0
@@ -103,12 +130,14 @@ class Outbox:
                     _log.warning("an answer to %s is not sent: %s", message.topic, error.message)
                 if then is not None:
                     then()
-            elif self._clock() < self._not_before:
+            elif self._clock() < self._not_before or self._sending_bytes >= _HELD_BYTES:
                 return
             elif self._rows:
                 row = self._rows.popleft()
                 self._held_bytes -= len(row.entry.payload)
                 self._send(row)
+            elif self._refusals and (again := self._refused_and_due()) is not None:
+                self._send(again)
             elif not self._more_on_disk or not self._load():
                 return
 
@@ -125,27 +154,61 @@ class Outbox:
         if sending.open:
             return
         del self._sending[row_id]
-        if sending.refused is None:
-            self._backoff.reset()
-            self._sent.add(row_id)
-            self._ledger.enter([Sent(row_id)], lambda _rows: self._sent.discard(row_id))
+        self._sending_bytes -= len(sending.row.entry.payload)
+        if sending.refused is not None:
+            self._on_refused(sending.row, sending.refused)
             return
-        delay = self._backoff.next()
-        self._not_before = self._clock() + delay
-        _log.warning("%s; the result stays and is sent again in %.0f s", sending.refused.message, delay)
-        self._rows.appendleft(sending.row)
-        self._held_bytes += len(sending.row.entry.payload)
+        self._backoff.reset()
+        self._refused_in_a_row = 0
+        self._refusals.pop(row_id, None)
+        self._done_with(row_id)
 
     def next_deadline(self) -> float | None:
         """When :meth:`pump` wants to be called although nothing happened."""
-        waits = self._rows or self._more_on_disk
-        return self._not_before if waits and self._link.online and self._clock() < self._not_before else None
+        if not self._link.online:
+            return None
+        times = [each.due for row_id, each in self._refusals.items() if row_id not in self._sending]
+        if self._rows or self._more_on_disk:
+            times.append(0.0)
+        due = max(min(times), self._not_before) if times else 0.0
+        return due if due > self._clock() else None
+
+    def _on_refused(self, row: OutboxRow, error: BrokerError) -> None:
+        """The row stays on the disk and is tried again by and by; the others go on, unless all of them are refused."""
+        refusal = self._refusals.setdefault(row.id, _Refusal(Backoff(first=1.0, longest=3600.0)))
+        refusal.count += 1
+        self._refused_in_a_row += 1
+        if self._refused_in_a_row >= _REFUSED_ALL:
+            self._not_before = self._clock() + self._backoff.next()
+        if refusal.count >= _REFUSALS:
+            _log.error("%s, %d times; the result for %s is given up", error.message, refusal.count, row.entry.topic)
+            del self._refusals[row.id]
+            self._done_with(row.id)
+            return
+        delay = refusal.backoff.next()
+        refusal.due = self._clock() + delay
+        if refusal.count == 1:
+            _log.warning("%s: %s; the result stays and is sent again", row.entry.topic, error.message)
+
+    def _refused_and_due(self) -> OutboxRow | None:
+        now = self._clock()
+        for row_id, refusal in list(self._refusals.items()):
+            if refusal.due <= now and row_id not in self._sending:
+                row = self._reader.message(row_id)
+                if row is not None:
+                    return row
+                del self._refusals[row_id]
+        return None
+
+    def _done_with(self, row_id: int) -> None:
+        self._sent.add(row_id)
+        self._ledger.enter([Sent(row_id)], lambda _rows: self._sent.discard(row_id))
 
     def _load(self) -> bool:
         rows = self._reader.outbox(self._last, _HELD, max_bytes=_HELD_BYTES)
         for row in rows:
             self._last = row.id
-            if row.id not in self._sent and row.id not in self._sending:
+            if row.id not in self._sent and row.id not in self._sending and row.id not in self._refusals:
                 self._rows.append(row)
                 self._held_bytes += len(row.entry.payload)
         self._more_on_disk = bool(rows)
@@ -154,18 +217,24 @@ class Outbox:
     def _send(self, row: OutboxRow) -> None:
         entry = row.entry
         largest = self._link.server.max_packet_bytes
-        if largest is None or len(entry.payload) + _PACKET_OVERHEAD <= largest:
+        overhead = _overhead(entry)
+        if largest is None or len(entry.payload) + overhead <= largest:
             self._sending[row.id] = _Sending(row, 1)
+            self._sending_bytes += len(entry.payload)
             self._publish(row.id, entry, entry.payload)
             return
-        if entry.content_type != CONTENT_TYPE or entry.job_id is None or largest < 2 * _PACKET_OVERHEAD:
+        if (
+            entry.content_type != CONTENT_TYPE
+            or entry.job_id is None
+            or largest < overhead + OVERHEAD + _SMALLEST_CHUNK
+        ):
             _log.error("%d bytes fit into no packet of this broker, for %s", len(entry.payload), entry.topic)
-            self._sent.add(row.id)
-            self._ledger.enter([Sent(row.id)], lambda _rows: self._sent.discard(row.id))
+            self._done_with(row.id)
             return
-        room = largest - _PACKET_OVERHEAD - OVERHEAD
+        room = largest - overhead - OVERHEAD
         parts = list(split(entry.payload, job=entry.job_id, device=self._device, chunk_bytes=room))
         self._sending[row.id] = _Sending(row, len(parts))
+        self._sending_bytes += len(entry.payload)
         self._chunks.extend((row.id, part) for part in parts)
 
     def _send_chunk(self, row_id: int, payload: bytes) -> None:
@@ -184,3 +253,8 @@ class Outbox:
             )
         )
         self._tokens[token] = row_id
+
+
+def _overhead(entry: OutboxEntry) -> int:
+    texts = (entry.topic, entry.content_type or "", *(text for pair in entry.user_properties for text in pair))
+    return sum(len(text.encode()) for text in texts) + len(entry.correlation or b"") + _HEADERS

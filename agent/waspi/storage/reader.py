@@ -53,16 +53,25 @@ class Reader:
         )
         return rows[0] if rows else None
 
-    def queued(self, limit: int, *, without: Collection[str] = ()) -> list[JobRow]:
+    def queued(self, limit: int, *, without: Collection[str] = (), max_bytes: int | None = None) -> list[JobRow]:
         """The next ``limit`` jobs to start, with bodies: highest priority first, then in order of arrival.
 
-        ``without``: ids to leave out, because an operation on them is under way.
+        ``max_bytes``: none after that many bytes of bodies (the one that passes it is the last). ``without``: ids to
+        leave out, because an operation on them is under way.
         """
         found = self._rows(
             "SELECT seq, id FROM job WHERE state = 2 ORDER BY priority DESC, seq LIMIT ?", limit + len(without)
         )
         chosen = [seq for seq, job_id in found if job_id not in without][:limit]
-        return [row for seq in chosen for row in self._jobs("WHERE seq = ?", seq)]
+        rows: list[JobRow] = []
+        total = 0
+        for seq in chosen:
+            if max_bytes is not None and total >= max_bytes:
+                break
+            for row in self._jobs("WHERE seq = ?", seq):
+                rows.append(row)
+                total += len(row.body)
+        return rows
 
     def overdue(self, now: float, limit: int) -> list[JobRow]:
         """Queued jobs whose expiry is before ``now`` (Unix seconds), in order of arrival."""

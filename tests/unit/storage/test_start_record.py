@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,27 @@ def test_forgetting_keeps_those_that_run(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="started"):
         StartRecord(tmp_path / "missing" / "started", "boot-1")
+
+
+def test_an_agent_that_dies_before_it_has_settled_anything_leaves_what_it_found(tmp_path: Path) -> None:
+    record = StartRecord(tmp_path / "started", "boot-1")
+    record.note("one")
+    record.close()
+    reopened(tmp_path / "started")
+    assert not reopened(tmp_path / "started").never_started("one")
+    reopened(tmp_path / "started", "boot-2")
+    assert not reopened(tmp_path / "started", "boot-2").never_started("one")
+
+
+def test_a_file_that_takes_only_a_part_of_a_line_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = StartRecord(tmp_path / "started", "boot-1")
+    record.note("one")
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[: len(data) // 2]))
+    record.note("two")
+    monkeypatch.undo()
+    record.note("three")
+    record.close()
+    assert not reopened(tmp_path / "started").never_started("two")

@@ -1,0 +1,302 @@
+"""The model that the life of jobs is held against: who sent what, what ran, what was answered."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.simulators.virtual_device import DEVICE, MODULE, VirtualDevice
+from waspi.model.job import Job
+from waspi.model.module import NamedModule
+from waspi.model.state import JobState
+from waspi.mqtt.message import Incoming, Outgoing
+from waspi.protocol.job_envelope import encode_job
+from waspi.protocol.result_envelope import decode_result
+from waspi.protocol.topics import Topics
+
+LIMIT_S = 400.0
+"""Virtual seconds within which everything has to be answered once nothing fails any more."""
+
+
+@dataclass(slots=True)
+class Sent:
+    """A job that the publisher wants answered."""
+
+    job: Job
+    body: bytes
+    plain: bool = False
+    canceled: bool = False
+    crashes: int = 0
+    """Lives of the agent that ended since it was sent."""
+    answers: list[bytes] = field(default_factory=list)
+    states: list[JobState] = field(default_factory=list)
+    plain_ids: set[str] = field(default_factory=set)
+
+
+class World:
+    """A publisher, a broker, a device. Each method is one thing that can happen; :meth:`check` says what must hold."""
+
+    def __init__(self, folder: Path) -> None:
+        self.topics = Topics("default")
+        self.sent: dict[str, Sent] = {}
+        self.conflicts: dict[str, int] = {}
+        self.broker_forgot = False
+        self.device = VirtualDevice(folder, self._on_publish)
+        self._watch()
+
+    # --- what can happen ----------------------------------------------------------------------------------------------
+
+    def send(self, *, plain: bool, idempotent: bool, priority: int, lives_s: float | None) -> None:
+        """A new job; its input is like no other's."""
+        name = f"job-{len(self.sent)}"
+        if plain:
+            job = Job(name, NamedModule(MODULE), (name.encode(),))
+            sent = Sent(job, name.encode(), plain=True)
+        else:
+            expires_at = None if lives_s is None else self.device.time.wall() + lives_s
+            job = Job(
+                name,
+                NamedModule(MODULE),
+                (name.encode(),),
+                idempotent=idempotent,
+                priority=priority,
+                expires_at=expires_at,
+            )
+            sent = Sent(job, encode_job(job))
+        self.sent[name] = sent
+        self._deliver(sent)
+
+    def send_again(self, index: int) -> None:
+        """The same job once more; who sends plainly cannot."""
+        again = [each for each in self.sent.values() if not each.plain]
+        if again:
+            self._deliver(again[index % len(again)])
+
+    def send_conflict(self, index: int) -> None:
+        """Another job under an id that the device remembers: that of a job which was never taken is free."""
+        ran = (JobState.SUCCEEDED, JobState.FAILED)
+        known = [each for each in self.sent.values() if not each.plain and each.states and each.states[0] in ran]
+        if known:
+            job = known[index % len(known)].job
+            self.conflicts[job.id] = 1
+            other = Job(job.id, job.module, (b"conflict with " + job.inputs[0],))
+            self._publish(self.topics.device_job(DEVICE), encode_job(other), job.id)
+
+    def cancel(self, index: int) -> None:
+        """Somebody wants a job to stop."""
+        jobs = [each for each in self.sent.values() if not each.plain]
+        if jobs:
+            chosen = jobs[index % len(jobs)]
+            chosen.canceled = True
+            self._publish(self.topics.cancel(DEVICE, chosen.job.id), b"", None)
+
+    def connect(self) -> None:
+        self.device.link.connect()
+        self.device.step()
+
+    def cut(self) -> None:
+        self.device.link.cut()
+        self.device.step()
+
+    def forget(self) -> None:
+        """The broker dies and comes back with an empty store."""
+        self.broker_forgot = True
+        self.device.link.cut()
+        self.device.broker.forget()
+        self.device.step()
+
+    def carry_up(self) -> None:
+        self.device.link.carry_up()
+
+    def carry_down(self, index: int = 0) -> None:
+        if self.device.link.carry_down(index):
+            self.device.step()
+
+    def carry_puback(self, index: int = 0) -> None:
+        if self.device.link.carry_puback(index):
+            self.device.step()
+
+    def commit(self, groups: int) -> None:
+        """The disk takes a batch; what follows from that waits for :meth:`turn`."""
+        self.device.writer.commit(groups)
+
+    def refuse(self) -> None:
+        """The disk is full."""
+        self.device.writer.commit(refuse=True)
+
+    def turn(self) -> None:
+        self.device.turn()
+
+    def finish(self, index: int, *, fail: bool) -> None:
+        inside = list(self.device.pool.inside)
+        if inside:
+            self.device.pool.finish(inside[index % len(inside)], fail=fail)
+            self.device.turn()
+
+    def advance(self, seconds: float) -> None:
+        self.device.time.advance(seconds)
+        self.device.turn()
+
+    def broker_refuses(self, *, refuses: bool) -> None:
+        """Publishes of results are refused, until they are not."""
+        self.device.broker.refuses = lambda message: refuses and message.topic.startswith("reply/")
+
+    def crash(self, *, power_cut: bool) -> None:
+        self._check_writer()
+        self.device.crash(power_cut=power_cut)
+        for each in self.sent.values():
+            each.crashes += 1
+        self.device.start()
+        self._watch()
+
+    # --- and must hold ------------------------------------------------------------------------------------------------
+
+    def heal(self) -> None:
+        """Nothing fails any more: run until nothing is left to do. The publisher sends again what the broker lost."""
+        self.broker_refuses(refuses=False)
+        device = self.device
+        self.connect()
+        if self.broker_forgot:
+            self._exhaust()
+            for each in self.sent.values():
+                if not each.plain and not each.answers:
+                    self._deliver(each)
+        end = device.time.monotonic() + LIMIT_S
+        while True:
+            self._exhaust()
+            if device.time.monotonic() > end:
+                break
+            device.time.advance(min(device.idle_for() + 0.001, 30.0))
+
+    def check(self) -> None:
+        """Each job has one end, told in the same words whenever it was told, and ran once at most."""
+        self.heal()
+        self._check_writer()
+        reader = self.device.agent._journal.reader
+        runs = self._runs()
+        for name, sent in self.sent.items():
+            started = runs.get(name, [])
+            if sent.plain:
+                assert len(sent.plain_ids) <= 1, f"{name} was taken for {len(sent.plain_ids)} requests"
+            if not sent.answers:
+                assert sent.plain, f"{name} was never answered"
+                assert self.broker_forgot, f"{name} was never answered"
+                assert not started, f"{name} ran and was never answered"
+                continue
+            assert len(set(sent.states)) == 1, f"{name} ended as {sent.states}"
+            if sent.states[0] is not JobState.EXPIRED:  # a refusal says how long ago that was
+                assert len(set(sent.answers)) == 1, f"{name} was answered in {len(set(sent.answers))} ways"
+            most = 1 + sent.crashes if sent.job.idempotent else 1
+            assert len(started) <= most, f"{name} was started {len(started)} times"
+            self._check_end(name, sent, started)
+        assert reader.interrupted() == []
+        assert reader.queued(10) == []
+        assert reader.outbox() == []
+        assert self.device.broker.holds == 0, "a message was never acknowledged"
+        cache = self.device.agent._cache
+        assert sum(cache._pins.values()) == 1, "only the configured module is pinned"
+        assert self.device.agent._ledger.idle
+
+    def close(self) -> None:
+        self.device.crash()
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _check_end(self, name: str, sent: Sent, started: list[int]) -> None:
+        state = sent.states[0]
+        if state is JobState.SUCCEEDED:
+            outputs = {b"run %d of " % number + sent.job.inputs[0] for number in started}
+            said = sent.answers[0] if sent.plain else decode_result(sent.answers[0]).outputs[0]
+            assert said in outputs, f"{name} was answered with what no run of it yielded"
+        elif state is JobState.CANCELED:
+            assert sent.canceled
+        elif state is JobState.EXPIRED:
+            assert sent.job.expires_at is not None
+            assert not started
+        else:
+            assert state is JobState.FAILED
+
+    def _runs(self) -> dict[str, list[int]]:
+        runs: dict[str, list[int]] = {}
+        for number, task in enumerate(self.device.starts):
+            runs.setdefault(task.inputs[0].decode(), []).append(number)
+        return runs
+
+    def _check_writer(self) -> None:
+        bugs = [each.message for each in self.device.writer.refused if "cannot be received" not in each.message]
+        assert bugs == [], "the device asked the journal for what the table forbids"
+
+    def _exhaust(self) -> None:
+        """Carry, commit and run until nothing moves without time."""
+        device = self.device
+        moved = True
+        while moved:
+            moved = device.link.carry_up()
+            if device.link.carry_down() or device.link.carry_puback():
+                device.step()
+                moved = True
+            if device.writer.waiting:
+                device.writer.commit()
+                moved = True
+            for job_id in list(device.pool.inside):
+                device.pool.finish(job_id)
+            moved = device.turn() or moved
+
+    def _deliver(self, sent: Sent) -> None:
+        name = sent.job.id
+        topic = self.topics.run(DEVICE, MODULE) if sent.plain else self.topics.device_job(DEVICE)
+        self._publish(topic, sent.body, name)
+
+    def _publish(self, topic: str, payload: bytes, name: str | None) -> None:
+        self.device.broker.deliver(
+            topic,
+            payload,
+            reply_to=f"reply/{name or 'none'}",
+            correlation=name.encode() if name else None,
+            retain=False,
+        )
+
+    def _on_publish(self, message: Outgoing) -> None:
+        if not message.topic.startswith("reply/"):
+            return
+        sent = self.sent[message.topic.removeprefix("reply/")]
+        assert message.correlation == sent.job.id.encode()
+        if sent.plain:
+            properties = dict(message.user_properties)
+            sent.plain_ids.add(properties["job"])
+            sent.states.append(JobState(properties["state"]))
+            sent.answers.append(message.payload)
+            return
+        result = decode_result(message.payload)
+        assert result.state.final
+        if result.error is not None and result.error.kind == "duplicate-id":
+            assert self.conflicts[result.id]
+            return
+        sent.states.append(result.state)
+        sent.answers.append(message.payload)
+
+    def _watch(self) -> None:
+        self.device.link.on_acknowledge = self._on_acknowledge
+        submit = self.device.pool.submit
+
+        def watched(task: object) -> None:
+            job_id: str = task.job_id  # type: ignore[attr-defined]
+            row = self.device.agent._journal.reader.job(job_id)
+            assert row is not None, f"{job_id} is started and not in the journal"
+            assert row.state is JobState.IN_PROGRESS, f"{job_id} is started and {row.state} in the journal"
+            submit(task)  # type: ignore[arg-type]
+
+        self.device.pool.submit = watched  # type: ignore[method-assign,assignment]
+
+    def _on_acknowledge(self, message: Incoming) -> None:
+        """A job that is acknowledged is on the disk, or was refused."""
+        reader = self.device.agent._journal.reader
+        if message.topic == self.topics.run(DEVICE, MODULE):
+            row = reader.by_delivery(message.packet_id, hashlib.sha256(message.payload).digest())
+            assert row is not None, "a plain request is acknowledged and not in the journal"
+        elif message.topic == self.topics.device_job(DEVICE) and not message.payload.count(b"conflict"):
+            assert message.correlation is not None
+            job = self.sent[message.correlation.decode()].job
+            refused = job.expires_at is not None and job.expires_at <= self.device.time.wall()
+            assert refused or reader.job(job.id) is not None, f"{job.id} is acknowledged and not in the journal"
