@@ -57,7 +57,8 @@ def decode_deployment(data: bytes) -> Deployment:
 
 
 def _entry_fields(entry: DeploymentEntry) -> dict[str, object]:
-    whole = entry.stage.is_integer()
+    hundredths(entry.stage)
+    whole = int(entry.stage) == entry.stage
     fields: dict[str, object] = {
         "name": entry.name,
         "version": entry.version,

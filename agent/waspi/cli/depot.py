@@ -1,0 +1,103 @@
+"""``waspi depot``: serves an update repository over MQTT."""
+
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from waspi.cli.broker_options import (
+    BrokerChoice,
+    BrokerOption,
+    CaOption,
+    CertOption,
+    FleetOption,
+    KeyOption,
+    ProfileOption,
+)
+from waspi.cli.console import note, write_json
+from waspi.cli.examples import examples
+from waspi.cli.exit_code import ExitCode
+from waspi.cli.repo_options import RepoOption
+from waspi.errors import ConfigError
+from waspi.fleet.depot.service import Depot
+
+app = typer.Typer(rich_markup_mode="rich", add_completion=False)
+
+_MIB = 1024 * 1024
+_LOOK_S = 0.5
+
+
+@app.command(
+    epilog=examples(
+        "waspi depot --repo ./releases --broker mqtt://localhost",
+        "waspi depot --repo /srv/releases --broker mqtts://depot@broker.lan --password-file depot.password",
+    )
+)
+def depot(
+    *,
+    repo: RepoOption,
+    rate_mib: Annotated[
+        float, typer.Option("--rate-mib", min=0.01, metavar="N", help="MiB a second that it sends at most.")
+    ] = 32.0,
+    share: Annotated[
+        str, typer.Option("--share", metavar="ID", help="Depots of one name share the requests.")
+    ] = "depot",
+    as_json: Annotated[bool, typer.Option("--json", help="Print what it did as one JSON document at its end.")] = False,
+    password_file: Annotated[
+        Path | None,
+        typer.Option("--password-file", metavar="FILE", rich_help_panel="Broker", help="Holds the user's password."),
+    ] = None,
+    broker: BrokerOption = None,
+    fleet: FleetOption = None,
+    profile: ProfileOption = None,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+) -> int:
+    """Serve an update repository to devices over MQTT until it is stopped; needs no keys and writes nothing.
+
+    Start as many as you like, anywhere, with a copy of the same folder. Any web server may serve the folder as well.
+    """
+    choice = BrokerChoice.of(broker, fleet, profile, ca, cert, key)
+    running = Depot(
+        repo,
+        choice.address,
+        fleet=choice.fleet,
+        tls=choice.tls,
+        username=choice.username,
+        password=_password(password_file) or choice.password,
+        share=share,
+        rate_bytes_s=rate_mib * _MIB,
+        say=lambda text: note(f"depot: {text}"),
+    )
+    stopping = threading.Event()
+
+    def stop(number: int, frame: object) -> None:
+        del number, frame
+        stopping.set()
+
+    before = {each: signal.signal(each, stop) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with running:
+            while not stopping.is_set() and not running.wait(_LOOK_S):
+                pass
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    counts = running.counts
+    if as_json:
+        write_json({name: getattr(counts, name) for name in counts.__slots__})
+    else:
+        note(f"depot: {counts.served} ranges, {counts.data_bytes} bytes ({counts.sent_bytes} sent)")
+    return ExitCode.OK
+
+
+def _password(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the password in {file}: {error}") from error
