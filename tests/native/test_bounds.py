@@ -162,11 +162,6 @@ def test_bytes_that_are_no_module(wasm: bytes, said: str) -> None:
         _wasmer.Module.compile(wasm)
 
 
-def test_names_that_the_metering_needs_are_refused() -> None:
-    with pytest.raises(InvalidModuleError, match="reserved"):
-        compile_wat('(module (global (export "wasmer_metering_remaining_points") i64 (i64.const 9)))')
-
-
 def test_strip_drops_custom_sections_and_nothing_else() -> None:
     text = guest().replace("(module", '(module (@custom "debug" (after last) "0123456789")')
     wasm = _wasmer.wat2wasm(text.encode())

@@ -59,6 +59,10 @@ def test_fuel_is_exact_and_repeatable() -> None:
         module.run(b"", fuel=0)
 
 
+def test_fuel_beyond_what_can_be_counted_is_no_limit() -> None:
+    assert compile_wat(guest()).run(b"abc", fuel=2**64 - 1).output == b"abc"
+
+
 def test_no_limits_is_allowed() -> None:
     outcome = compile_wat(entry("(drop (memory.grow (i32.const 2048))) (i32.const 0)")).run(b"")
     assert outcome.memory_bytes == 2049 * 65_536

@@ -12,11 +12,11 @@ TABLE = """(type $nothing (func)) (type $one (func (param i32) (result i32)))
   (table 4 funcref) (elem (i32.const 0) $alloc)"""
 CALL = "(call_indirect (type $nothing) (i32.const {index})) (i32.const 0)"
 
-# Name, class, body of $append, opcode at the place that is named. Metering works at calls and branches, and moves the
-# place of a trap there to the end of the instruction.
+# Name, class, body of $append, opcode at the place that is named. Metering puts code in front of calls, branches and a
+# function's first instruction, and moves the place of a trap there to the end of the instruction.
 AFTER_CALL = b"\x41"
 TRAPS = [
-    ("unreachable", errors.UnreachableTrap, "unreachable", b"\x00"),
+    ("unreachable", errors.UnreachableTrap, "nop unreachable", b"\x00"),
     ("load", errors.MemoryOutOfBoundsTrap, "(i32.load (i32.const 65533))", b"\x28"),
     (
         "store",

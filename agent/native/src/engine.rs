@@ -2,7 +2,7 @@
 //!
 //! Everything outside `wasmer_backend` and `wasmi_backend` is written against these two traits.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicI64;
 use std::time::Instant;
 
 use crate::fault::Fault;
@@ -37,7 +37,7 @@ pub trait Program: Sized + Send + Sync {
 pub enum Ending {
     /// The guest trapped: kind and message, index of the function and offset in the stripped module where known.
     Trap { kind: crate::fault::Kind, message: String, function: Option<u32>, offset: Option<u64> },
-    /// The tank was empty: all fuel used, or the watchdog emptied it.
+    /// The tank was below zero: all fuel used, or the watchdog emptied it.
     OutOfFuel { function: Option<u32> },
     /// A host function ended it.
     Halted(crate::host::Halt),
@@ -57,9 +57,10 @@ pub trait Guest: Send {
     /// The linear memory as it is now.
     fn memory(&self) -> View;
     /// Where the watchdog stops this instance; stays valid as long as the instance lives.
-    fn tank(&self) -> *const AtomicU64;
-    fn set_fuel(&mut self, fuel: u64);
-    fn fuel_left(&self) -> u64;
+    fn tank(&self) -> *const AtomicI64;
+    fn set_fuel(&mut self, fuel: i64);
+    /// Negative when the guest has used more than it had.
+    fn fuel_left(&self) -> i64;
     fn host(&mut self) -> &mut Host;
 }
 

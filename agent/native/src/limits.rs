@@ -37,7 +37,7 @@ impl Limits {
     }
 
     /// Fuel to start with.
-    pub fn tank(&self) -> u64 {
-        self.fuel.unwrap_or(u64::MAX)
+    pub fn tank(&self) -> i64 {
+        self.fuel.and_then(|fuel| i64::try_from(fuel).ok()).unwrap_or(i64::MAX)
     }
 }

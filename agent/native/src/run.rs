@@ -158,13 +158,15 @@ impl Session {
         }
         let stopped = clock.slot.disarm();
         let left = stopped.map_or_else(|| self.guest.fuel_left(), |(_, level)| level.min(tank));
-        let ran_dry = matches!(&worked, Err(Broken::Ending(Ending::OutOfFuel { .. }))) && stopped.is_none();
+        let dry = stopped.is_none() && left < 0;
         let usage = Usage {
             log: self.guest.host().log.take(),
-            fuel: if ran_dry { tank } else { tank - left },
+            fuel: if dry { tank } else { tank - left } as u64,
             memory_bytes: self.guest.memory().size as u64,
             run_us: clock.run_us(),
         };
+        // The last stretch of code may have used more than was left.
+        let worked = if dry && worked.is_ok() { Err(Ending::OutOfFuel { function: None }.into()) } else { worked };
         let stop = stopped.map(|(stop, _)| stop);
         let result = worked.map_err(|broken| match broken {
             Broken::Fault(fault) => fault,

@@ -12,8 +12,6 @@ use crate::bounds::{self, Bounds, fixed, within};
 use crate::fault::{Fault, Kind};
 use crate::features;
 
-/// Prefix of the exports that the metering middleware adds; a guest's own would be overwritten.
-pub const RESERVED: &str = "wasmer_metering_";
 const PAGE: u64 = 65_536;
 
 /// Check `wasm` against the bounds and validate it with the features that waspi has switched on.
@@ -157,9 +155,6 @@ impl Survey<'_> {
                 for export in section.clone() {
                     let export = export?;
                     fixed("bytes in an export's name", export.name.len() as u64, bounds::NAME_BYTES as u64)?;
-                    if export.name.starts_with(RESERVED) {
-                        return Err(reserved(export.name).into());
-                    }
                     if !seen.insert(export.name) {
                         return Err(twice(export.name).into());
                     }
@@ -251,10 +246,6 @@ impl Survey<'_> {
 
 fn longest(module: &str, name: &str) -> u64 {
     module.len().max(name.len()) as u64
-}
-
-fn reserved(name: &str) -> Fault {
-    Fault::new(Kind::InvalidModule, format!("the export name {name:?} is reserved by the host: rename it"))
 }
 
 fn twice(name: &str) -> Fault {

@@ -1,14 +1,14 @@
 //! Stops runs: deadlines and cancellation.
 //!
-//! A run is stopped by emptying its fuel tank from outside: the guest checks the tank at every branch, so it traps
-//! there, in a well-defined place, without a signal. The guest may be between reading and writing the tank at that
-//! moment and overwrite the zero; therefore the watchdog empties it again until the run says that it has ended.
+//! A run is stopped by emptying its fuel tank from outside: the guest looks at the tank in every loop and function, so
+//! it traps there, in a well-defined place, without a signal. The guest may be between reading and writing the tank at
+//! that moment and overwrite what was put there; therefore the watchdog empties it again until the run has ended.
 //!
 //! One thread serves the process. It sleeps until the earliest deadline that it knows; arming a run costs a lock that
 //! nobody else holds, and a wake-up only when its deadline comes before that.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, Weak};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -18,6 +18,8 @@ use crate::fault::{Fault, Kind};
 /// Pause between two attempts to stop the same run.
 const RETRY: Duration = Duration::from_micros(200);
 const NEVER: u64 = u64::MAX;
+/// A tank so far below zero that no charge brings it back, and far enough from the end not to wrap around.
+const EMPTY: i64 = i64::MIN / 2;
 
 /// Nanoseconds since the first use in this process.
 pub fn now() -> u64 {
@@ -33,7 +35,7 @@ pub enum Stop {
 }
 
 /// Where the tank of a run is; valid from `arm` to `disarm`.
-struct Tank(*const AtomicU64);
+struct Tank(*const AtomicI64);
 
 // SAFETY: the pointer is used under the slot's lock only, and `disarm` takes it away before the tank dies.
 unsafe impl Send for Tank {}
@@ -43,7 +45,7 @@ struct Target {
     deadline: u64,
     stop: Option<Stop>,
     /// Lowest level that was read before it was overwritten.
-    level: u64,
+    level: i64,
 }
 
 /// The run that a thread has going, if any. A thread has one slot for all its runs.
@@ -71,7 +73,7 @@ impl Slot {
         SLOT.with_borrow_mut(|slot| {
             slot.get_or_insert_with(|| {
                 let slot = Arc::new(Self {
-                    target: Mutex::new(Target { tank: None, deadline: NEVER, stop: None, level: NEVER }),
+                    target: Mutex::new(Target { tank: None, deadline: NEVER, stop: None, level: i64::MAX }),
                     bell: Condvar::new(),
                 });
                 let mut slots = lock(&SLOTS);
@@ -87,11 +89,11 @@ impl Slot {
     ///
     /// # Safety
     /// `tank` must stay valid until [`Slot::disarm`] was called.
-    pub unsafe fn arm(&self, tank: *const AtomicU64, deadline: Option<u64>) -> Result<(), Fault> {
+    pub unsafe fn arm(&self, tank: *const AtomicI64, deadline: Option<u64>) -> Result<(), Fault> {
         let deadline = deadline.unwrap_or(NEVER);
         {
             let mut target = lock(&self.target);
-            *target = Target { tank: Some(Tank(tank)), deadline, stop: None, level: NEVER };
+            *target = Target { tank: Some(Tank(tank)), deadline, stop: None, level: i64::MAX };
         }
         if deadline < NEXT.load(Ordering::SeqCst) {
             start()?.unpark();
@@ -100,7 +102,7 @@ impl Slot {
     }
 
     /// The run has ended: why it was stopped, if it was, and the lowest level of fuel that was seen then.
-    pub fn disarm(&self) -> Option<(Stop, u64)> {
+    pub fn disarm(&self) -> Option<(Stop, i64)> {
         let mut target = lock(&self.target);
         target.tank = None;
         target.deadline = NEVER;
@@ -154,8 +156,8 @@ impl Slot {
     fn empty(&self, target: &mut Target) {
         if let Some(Tank(tank)) = target.tank {
             // SAFETY: `arm`'s contract. The guest's own accesses are plain loads and stores of generated code.
-            let level = unsafe { (*tank).swap(0, Ordering::SeqCst) };
-            if level != 0 {
+            let level = unsafe { (*tank).swap(EMPTY, Ordering::SeqCst) };
+            if level >= 0 {
                 target.level = target.level.min(level);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use wasmer_compiler::InstantiationError;
 use wasmer_types::{Pages, RawValue};
@@ -30,7 +30,6 @@ pub struct Guest {
     objects: Box<StoreObjects>,
     env: Box<Env>,
     tank: NonNull<VMGlobalDefinition>,
-    dry: NonNull<VMGlobalDefinition>,
     code: Arc<Code>,
 }
 
@@ -59,16 +58,14 @@ impl Guest {
         let instance = unsafe { artifact.instantiate(&tunables, &imports, &mut objects) }.map_err(refused)?;
         let noted = tunables.noted();
         env.memory = noted.memory;
-        let &[.., tank, dry] = noted.globals.as_slice() else {
+        let &[.., tank] = noted.globals.as_slice() else {
             return Err(Fault::new(Kind::Internal, "the module was compiled without metering"));
         };
-        Ok(Self { instance, objects, env, tank, dry, code })
+        Ok(Self { instance, objects, env, tank, code })
     }
 
     fn ending(&self, trap: Trap) -> Ending {
-        // SAFETY: a global of this instance; the guest does not run.
-        let dry = unsafe { self.dry.as_ref().val.u32 } != 0;
-        trap::ending(trap, dry)
+        trap::ending(trap, engine::Guest::fuel_left(self) < 0)
     }
 }
 
@@ -131,19 +128,16 @@ impl engine::Guest for Guest {
         self.env.view()
     }
 
-    fn tank(&self) -> *const AtomicU64 {
+    fn tank(&self) -> *const AtomicI64 {
         self.tank.as_ptr().cast_const().cast()
     }
 
-    fn set_fuel(&mut self, fuel: u64) {
-        // SAFETY: globals of this instance, aligned to 16 bytes; the guest does not run.
-        unsafe {
-            (*self.tank()).store(fuel, Ordering::SeqCst);
-            self.dry.as_mut().val.u32 = 0;
-        }
+    fn set_fuel(&mut self, fuel: i64) {
+        // SAFETY: a global of this instance, aligned to 16 bytes; only the watchdog knows it besides.
+        unsafe { (*self.tank()).store(fuel, Ordering::SeqCst) };
     }
 
-    fn fuel_left(&self) -> u64 {
+    fn fuel_left(&self) -> i64 {
         // SAFETY: as in `set_fuel`.
         unsafe { (*self.tank()).load(Ordering::SeqCst) }
     }

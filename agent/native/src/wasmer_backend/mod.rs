@@ -6,8 +6,10 @@
 mod guest;
 mod imports;
 mod memory;
+mod metering;
 mod program;
 mod region;
+mod slim;
 mod trap;
 mod tunables;
 

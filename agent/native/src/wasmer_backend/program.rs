@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use wasmer::sys::{CompilerConfig, Cranelift, EngineBuilder, Features, NativeEngineExt};
-use wasmer_middlewares::Metering;
 use wasmer_types::target::{CpuFeature, Triple};
 use wasmer_types::{CompilationProgressCallback, CompileError, UserAbort};
 
 use super::guest::Guest;
 use super::imports::Linked;
+use super::metering::Metering;
+use super::slim::slim;
 use super::tunables::Tunables;
 use crate::engine;
 use crate::fault::{Fault, Kind};
@@ -18,7 +19,7 @@ use crate::host::{Host, Offer};
 use crate::limits::Limits;
 
 /// The code, shared by the module and its instances. Each module has an engine of its own: Wasmer frees code only with
-/// its engine, takes a lock on it while compiling, and the metering middleware serves one module.
+/// its engine, takes a lock on it while compiling, and the metering serves one module.
 pub struct Code {
     // Dropped in this order: the module takes its frame table down before the engine unmaps the code.
     pub module: wasmer::Module,
@@ -52,7 +53,7 @@ impl engine::Program for Program {
         let mut compiler = Cranelift::default();
         // One thread: compiling happens beside running jobs, and its memory is bounded by one function at a time.
         compiler.num_threads(NonZero::<usize>::MIN);
-        compiler.push_middleware(Arc::new(Metering::new(u64::MAX, |_| 1)));
+        compiler.push_middleware(Arc::new(Metering::default()));
         let mut features = Features::none();
         features.reference_types(true).simd(true).bulk_memory(true).multi_value(true).extended_const(true);
         let builder = EngineBuilder::new(compiler).set_features(Some(features));
@@ -76,8 +77,10 @@ impl engine::Program for Program {
 
     fn serialize(&self) -> Result<Vec<u8>, Fault> {
         let code = self.0.module.serialize();
-        code.map(Into::into)
-            .map_err(|error| Fault::new(Kind::Artifact, format!("the module cannot be serialized: {error}")))
+        let code: Vec<u8> = code
+            .map_err(|error| Fault::new(Kind::Artifact, format!("the module cannot be serialized: {error}")))?
+            .into();
+        Ok(slim(&code).unwrap_or(code))
     }
 
     fn instantiate(&self, limits: &Limits, host: Host) -> Result<Guest, Fault> {

@@ -17,7 +17,7 @@ const TABLE_ELEMENTS: u32 = 65_536;
 #[derive(Default)]
 pub struct Noted {
     pub memory: Option<NonNull<VMMemoryDefinition>>,
-    /// The last two globals are the metering middleware's: the tank, and the flag that says it ran dry.
+    /// The last global is the metering's tank.
     pub globals: Vec<NonNull<VMGlobalDefinition>>,
 }
 
