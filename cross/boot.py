@@ -46,7 +46,7 @@ def boot(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     plan: tuple[Callable[[], None], ...] = (
         steps.boot, steps.install, steps.broken_configuration, steps.missing_broker, steps.start, steps.job,
         steps.posture, steps.memory, steps.hardening, steps.killed, steps.watchdog, steps.broker_restart,
-        steps.power_cut, steps.purge, steps.power_off,
+        steps.no_clock, steps.full_disk, steps.read_only_root, steps.power_cut, steps.purge, steps.power_off,
     )  # fmt: skip
     outcomes: dict[str, str] = {}
     try:

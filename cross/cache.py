@@ -85,7 +85,8 @@ def built(kind: str, name: str, build: Callable[[Path], None]) -> Path:
 def _prune(newest: Path) -> None:
     """Drop what was not used for the longest time, of the same kind and for the same board."""
     family = newest.name.rpartition("-")[0]
-    entries = [path for path in newest.parent.iterdir() if path.is_dir() and path.name.rpartition("-")[0] == family]
+    folders = (path for path in newest.parent.iterdir() if path.is_dir() and not path.name.startswith("."))
+    entries = [path for path in folders if path.name.rpartition("-")[0] == family]
     for old in sorted(entries, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
         (newest.parent / f".{old.name}.lock").unlink(missing_ok=True)

@@ -21,7 +21,8 @@ from cross.target import TARGETS, Target, add_target_argument
 
 BASE = (
     "base-files", "base-passwd", "bash", "ca-certificates", "coreutils", "dash", "debianutils", "diffutils", "dpkg",
-    "findutils", "grep", "gzip", "hostname", "libc-bin", "login", "mawk", "passwd", "procps", "python3", "python3-venv",
+    "findutils", "grep", "gzip", "hostname", "init-system-helpers",
+    "libc-bin", "login", "mawk", "passwd", "procps", "python3", "python3-venv",
     "sed", "tar", "tzdata", "util-linux",
 )  # fmt: skip
 """What Raspberry Pi OS Lite has as well, and a test run needs."""

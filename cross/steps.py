@@ -21,6 +21,7 @@ USER, PASSWORD = "board", "correct horse battery staple"
 INPUT, OUTPUT = b"The input string", b"The input string<---- This is your string"
 EXPOSURE = 2.0
 LINES_WITHOUT_BROKER = 2
+STARTS_IN_15_S = 6  # waits of 1, 2, 4, ... s
 # Spins for a while and then answers like the reference guest's cousin: the first byte, incremented.
 SLOW = """(module (memory (export "memory") 1)
   (func (export "alloc") (param i32) (result i32) i32.const 1024)
@@ -196,6 +197,52 @@ class Steps:
         if self.machine.run("systemctl show -P NRestarts waspi") != restarts:
             raise Failure("the agent was restarted")
 
+    def no_clock(self) -> None:
+        """A board without a clock: started in 1970 it is online and works, and it lives through the jump to today."""
+        today = self.machine.run("date -u +%s")
+        before = time.monotonic()
+        self.machine.run(
+            "systemctl stop waspi && date -u -s '1970-01-01 00:10:00' && systemctl start waspi", timeout=120
+        )
+        self._online(before, 120)
+        self._run("in-1970")
+        self.machine.run(f"date -u -s @{today}")
+        self._run("back-from-1970")
+        self._check_not_restarted("the jump of the clock")
+
+    def full_disk(self) -> None:
+        """No room on the disk: nothing is lost, the agent stays up and goes on when there is room again."""
+        self.machine.run("systemctl restart waspi", timeout=120)
+        fill = "fallocate -l $(( $(df --output=avail -B1 /var/lib | tail -1) - 4096 )) /var/lib/filler; sync"
+        self.machine.run(f"{fill}; dd if=/dev/zero of=/var/lib/filler2 bs=4096 2>/dev/null; true", timeout=60)
+        try:
+            self.outsider.submit("on-a-full-disk", self._guest, INPUT)
+            self.machine.run("sleep 10", timeout=30)
+            self._check_not_restarted("the full disk")
+        finally:
+            self.machine.run("rm -f /var/lib/filler /var/lib/filler2; sync", timeout=60)
+        if self.outsider.result("on-a-full-disk", timeout=120)["state"] != "SUCCEEDED":
+            raise Failure(f"the job of the full disk: {self.outsider.results('on-a-full-disk')}")
+
+    def read_only_root(self) -> None:
+        """A root file system that went read-only: the reason is told once, and no hot loop; it heals when it can."""
+        self.machine.run("systemctl stop waspi && sync && mount -o remount,ro /", timeout=90)
+        mark = self.machine.run("date +%s")
+        try:
+            self.machine.run("systemctl start waspi", check=False, timeout=90)
+            self.machine.run("sleep 15", timeout=40)
+            starts = self.machine.run(
+                f"journalctl -u waspi --since @{mark} -o cat --no-pager | grep -c '^Starting'", check=False
+            )
+        finally:
+            self.machine.run("mount -o remount,rw /")
+        if int(starts or 0) > STARTS_IN_15_S:
+            raise Failure(f"the service was started {starts} times in 15 s")
+        self.figures["starts in 15 s on a read-only root"] = starts
+        before = time.monotonic()
+        self._online(before, 120)
+        self._run("after-read-only")
+
     def power_cut(self) -> None:
         """The plug is pulled while jobs run and wait; every job ends once and as it said (FAULTS 1 to 5)."""
         slow = _wasm(self._folder, SLOW.format(spins=SPINS))
@@ -233,7 +280,9 @@ class Steps:
     def purge(self) -> None:
         """Purge the package: nothing is left, but for what the system itself keeps (the journal, dpkg's log)."""
         self.machine.run("dpkg --purge waspi", timeout=120)
-        keep = "-path /root -o -path /proc -o -path /sys -o -path /run -o -path /var/log -o -path /tmp"
+        # PrivateTmp= folders are systemd's, which removes them at its leisure.
+        kept = ("/root", "/tmp", "/proc", "/sys", "/run", "/var/log", "/var/tmp/systemd-private-*")  # noqa: S108 - only looked at
+        keep = " -o ".join(f"-path '{path}'" for path in kept)
         left = self.machine.run(f"find / \\( {keep} \\) -prune -o -iname '*waspi*' -print", timeout=120)
         users = self.machine.run("grep waspi /etc/passwd /etc/group", check=False)
         if left or users:
@@ -249,6 +298,11 @@ class Steps:
             f"cat > /etc/waspi/waspi.toml <<'END'\n{text}END\n"
             f"(umask 077; printf '%s' '{PASSWORD}' > /etc/waspi/credentials/broker.password)"
         )
+
+    def _check_not_restarted(self, what: str) -> None:
+        state = self.machine.run("systemctl show -P NRestarts -P ActiveState waspi").split()
+        if state != ["0", "active"]:
+            raise Failure(f"{what}: restarts and state are {state}")
 
     def _run(self, job: str) -> None:
         self.outsider.submit(job, self._guest, INPUT)
