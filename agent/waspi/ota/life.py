@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from waspi.errors import IllegalTransitionError
 from waspi.model.module_state import ModuleState, may_become
 from waspi.model.release import Release
+
+MAX_REASON: Final = 500
+"""Characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class Life:
         """This life in another state. Raises :class:`IllegalTransitionError` when the table does not have it."""
         if not may_become(self.state, state):
             raise IllegalTransitionError(f"{self.label} cannot go from {self.state} to {state}; report this")
-        return replace(self, state=state, reason=reason, barred=barred)
+        return replace(self, state=state, reason=reason[:MAX_REASON], barred=barred)
 
 
 @dataclass(frozen=True, slots=True)

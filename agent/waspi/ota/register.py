@@ -24,7 +24,20 @@ _MAX_MODULES: Final = 1024
 _MAX_LIVES: Final = 16
 _KEYS: Final = frozenset(("v", "modules"))
 _LIFE_KEYS: Final = frozenset(
-    ("version", "sha256", "length", "abi", "limits", "state", "reason", "group", "serial", "retry", "barred", "failures")
+    (
+        "version",
+        "sha256",
+        "length",
+        "abi",
+        "limits",
+        "state",
+        "reason",
+        "group",
+        "serial",
+        "retry",
+        "barred",
+        "failures",
+    )
 )
 
 _log = logging.getLogger(__name__)

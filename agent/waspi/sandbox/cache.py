@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from waspi.errors import StorageError, UnknownModuleError
-from waspi.storage.durable import remove_leftovers, write_durably
+from waspi.storage.durable import remove_leftovers, sync_folder, write_durably
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,6 +95,31 @@ class ModuleCache:
         self._entries[digest] = _Entry(len(wasm), 0, self._clock(), verified=True)
         self._bytes += len(wasm)
         return digest
+
+    def adopt(self, path: Path, digest: str) -> None:
+        """Take in a synced file of the same file system, whose bytes were checked to be those of ``digest``.
+
+        It is renamed, not copied. Raises ``StorageError`` as :meth:`put`, and when the file is not there.
+        """
+        entry = self._entries.get(digest)
+        if entry is not None and self._intact(digest, entry):
+            self.touch(digest)
+            return
+        try:
+            size = path.stat().st_size
+            self._make_room(size)
+            path.rename(self._module_path(digest))
+            sync_folder(self._folder)
+        except OSError as error:
+            raise StorageError(f"module {digest} cannot be taken in: {error.strerror}") from error
+        # Checked once more by the compiler, which names the hash of what it compiled.
+        self._entries[digest] = _Entry(size, 0, self._clock(), verified=True)
+        self._bytes += size
+
+    @property
+    def room(self) -> int:
+        """Bytes that a module may have at most to find room, when all that is not pinned goes (``int``)."""
+        return self._max_bytes - sum(self._entries[digest].total for digest in self._pins if digest in self._entries)
 
     def has(self, digest: str) -> bool:
         """Whether the module is here, as far as is known without reading it (``bool``)."""

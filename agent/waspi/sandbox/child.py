@@ -33,8 +33,17 @@ class Child:
     starts it must do so from a thread that lives on: the child asks to be killed when that thread ends.
     """
 
-    def __init__(self, selector: BaseSelector, command: tuple[str, ...], on_exit: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        selector: BaseSelector,
+        command: tuple[str, ...],
+        on_exit: Callable[[], None],
+        *,
+        kind: int = socket.SOCK_STREAM,
+    ) -> None:
         """Start ``command``; ``on_exit`` is called once when the process has ended and was reaped.
+
+        ``kind`` is the type of the socket for requests and answers.
 
         Raises ``WorkerError``: no process, no memory or no descriptor left.
         """
@@ -43,7 +52,7 @@ class Child:
         self.status: int | None = None
         """As of ``waitpid``, decoded: exit code, or minus the signal's number; ``None`` while it lives."""
         try:
-            self.sock, theirs = socket.socketpair()
+            self.sock, theirs = socket.socketpair(socket.AF_UNIX, kind)
             self.control, theirs_control = socket.socketpair()
             self._words, their_words = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
