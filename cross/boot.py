@@ -24,14 +24,14 @@ from cross.failure import Failure, exit_with
 from cross.image import image
 from cross.machine import Machine
 from cross.steps import Steps
-from cross.target import TARGETS
+from cross.target import TARGETS, Target
 
 
-def boot(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
+def boot(target: Target, folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     """Run every step in ``folder``; ``(step: outcome, figure: value)``."""
     need("qemu-system-aarch64", "mosquitto", "mosquitto_passwd", "wat2wasm")
-    picture = image()
-    package = deb(TARGETS["aarch64"])
+    picture = image(target)
+    package = deb(target)
     disk, parcel = folder / "disk", folder / "parcel"
     run(["cp", "--sparse=always", picture.disk, disk])
     with tarfile.open(parcel, "w") as archive:
@@ -82,19 +82,21 @@ def _print_journal(steps: Steps) -> None:
 
 
 def main() -> int:
-    """Run all, write ``build/boot-report.json``, print the table."""
+    """Run all, write ``build/boot-report-<target>.json``, print the table."""
     parser = argparse.ArgumentParser(description="Boot a whole board in QEMU and test the package on it.")
+    parser.add_argument("--target", default="aarch64", choices=sorted(TARGETS), help="the userland (default: aarch64)")
     parser.add_argument("--keep", type=Path, help="keep disk and logs in this folder")
     arguments = parser.parse_args()
+    target = TARGETS[arguments.target]
     started = time.monotonic()
     folder = arguments.keep or Path(tempfile.mkdtemp(prefix="boot-", dir=cache.root()))
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        outcomes, figures = boot(folder)
+        outcomes, figures = boot(target, folder)
     finally:
         if arguments.keep is None:
             shutil.rmtree(folder, ignore_errors=True)
-    report = cache.CHECKOUT / "build" / "boot-report.json"
+    report = cache.CHECKOUT / "build" / f"boot-report-{target.name}.json"
     report.parent.mkdir(exist_ok=True)
     report.write_text(json.dumps({"steps": outcomes, "figures": figures}, indent=1) + "\n")
     print("\n| on the emulated board | |\n| --- | --- |")

@@ -1,4 +1,7 @@
-"""The disk of a board: Debian arm64 with systemd, and the kernel to boot it."""
+"""The disk of a board: Debian with systemd, and the kernel to boot it.
+
+The kernel is arm64's for 32-bit boards as well, as Raspberry Pi OS has it on everything since the Pi 3.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ from cross.archive import Archive
 from cross.command import need, run
 from cross.failure import Failure
 from cross.rootfs import BASE, rootfs
-from cross.target import TARGETS
+from cross.target import TARGETS, Target
 
-TARGET = TARGETS["aarch64"]
+KERNEL = TARGETS["aarch64"]
 SUITE = "trixie"
 PACKAGES = (*BASE, "systemd", "systemd-sysv", "udev", "kmod", "iproute2")
 BOOTED_MODULES = (*initrd.MODULES, "virtio-rng", "autofs4")
@@ -39,14 +42,14 @@ class Image:
     initrd: Path
 
 
-def image() -> Image:
-    """The image, built if need be."""
+def image(target: Target) -> Image:
+    """The image with the userland of ``target``, built if need be."""
     need("mke2fs", "depmod", "systemd-sysusers")
-    resolved = Archive(SUITE, TARGET.debian).resolve("linux-image-arm64", "busybox-static")
+    resolved = Archive(SUITE, KERNEL.debian).resolve("linux-image-arm64", "busybox-static")
     debs = [package for package in resolved if package.file.startswith(("linux-image-6", "busybox-static"))]
-    base = rootfs(TARGET, SUITE, PACKAGES)
+    base = rootfs(target, SUITE, PACKAGES)
     own = cache.content([Path(__file__), Path(initrd.__file__)])
-    name = f"{SUITE}-{TARGET.debian}-{cache.key(base.name, archive.name(debs), own)}"
+    name = f"{SUITE}-{target.debian}-{cache.key(base.name, archive.name(debs), own)}"
 
     def build(folder: Path) -> None:
         with tempfile.TemporaryDirectory(dir=cache.root()) as temporary:
