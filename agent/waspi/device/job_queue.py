@@ -110,6 +110,8 @@ class JobQueue:
         self._more_on_disk = True
         self.draining = False
         """Set when the agent is about to stop: nothing new starts."""
+        self.on_verdict: Callable[[str, JobError | None], None] | None = None
+        """Told of each job's end: the word by which its result names its module, and its error."""
 
     def attach(self, pool: Pool) -> None:
         """Hand over the pool, which was made with :meth:`on_done`."""
@@ -181,18 +183,18 @@ class JobQueue:
         self._cache.pin(_digest(row))
 
         def received(_rows: tuple[OutboxRow, ...]) -> None:
-            for each in self._receiving.pop(row.id)[1]:
-                each()
+            effects = self._receiving.pop(row.id)[1]
             if direct:
                 self._started(row.id)
             else:
                 self._on_change(row, JobState.QUEUED)
                 self._hold(row)
                 self.pump()
+            _call(effects)  # a cancel may be among them: now it finds the job
 
         def refused() -> None:
             if direct:
-                del self._active[row.id]
+                _call(self._active.pop(row.id).canceled or ())  # it has ended long ago
             self._cache.unpin(_digest(row))
             others = self._receiving.pop(row.id)[1][1:]
             self._more_on_disk = True  # a load in between may have left out the one that is known
@@ -356,6 +358,8 @@ class JobQueue:
         before: Sequence[Operation] = (),
     ) -> None:
         encoded = encode_result(result)
+        if self.on_verdict is not None:
+            self.on_verdict(_label(row), result.error)
         self._ending.add(row.id)
         self._on_end(row.id)
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import random
-from pathlib import Path
+import shutil
 
 import pytest
 
-from tests.unit.device.lifecycle import World
+from tests.unit.device.lifecycle import World, quick_folder
 
 RUNS = int(os.environ.get("WASPI_SIMULATIONS", "25"))
 STEPS = 350
@@ -70,9 +70,10 @@ def act(world: World, chance: random.Random) -> None:
 
 
 @pytest.mark.parametrize("seed", [int(os.environ["WASPI_SEED"])] if "WASPI_SEED" in os.environ else range(RUNS))
-def test_jobs_survive_a_hostile_network_disk_and_power_supply(tmp_path: Path, seed: int) -> None:
+def test_jobs_survive_a_hostile_network_disk_and_power_supply(seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - a seed, so that a failure can be seen again
-    world = World(tmp_path)
+    folder = quick_folder()
+    world = World(folder)
     try:
         world.connect()
         for _ in range(STEPS):
@@ -80,3 +81,4 @@ def test_jobs_survive_a_hostile_network_disk_and_power_supply(tmp_path: Path, se
         world.check()
     finally:
         world.close()
+        shutil.rmtree(folder)
