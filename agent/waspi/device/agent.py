@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from waspi.device.announcer import Announcer
 from waspi.device.catalog import Catalog
@@ -37,6 +38,10 @@ from waspi.storage.operations import ForgetDeliveries, Prune
 from waspi.storage.quotas import Quotas
 from waspi.storage.start_record import StartRecord
 from waspi.storage.writer import Writer
+
+if TYPE_CHECKING:
+    from waspi.ota.service import Updates
+    from waspi.sandbox.task import Done
 
 _log = logging.getLogger(__name__)
 
@@ -113,11 +118,12 @@ class Agent:
             on_change=self._announcer.on_change,
             on_end=self._announcer.on_end,
         )
+        self._updates = self._take_updates(topics)
         self._pool = Pool(
             self._selector,
             self._cache,
             PoolSettings(size=workers, idle_s=config.queue.idle_s, require=frozenset(config.policy.require)),
-            self._jobs.on_done,
+            self._jobs.on_done if self._updates is None else self._on_done,
             clock=self._clock.monotonic,
         )
         self._jobs.attach(self._pool)
@@ -133,6 +139,10 @@ class Agent:
             on_trouble=partial(self._announcer.degraded, "modules"),
         )
         self._intake.on_query = self._announcer.on_query
+        if self._updates is not None:
+            self._intake.on_chunk = self._updates.on_chunk
+            self._intake.on_notice = self._updates.on_notice
+            self._updates.attach(self._pool)
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT. Raises ``LockdownError`` when the sandbox is not what the policy requires."""
@@ -175,6 +185,8 @@ class Agent:
         self._pool.tick(now)
         self._ledger.tick(now)
         self._announcer.tick(now)
+        if self._updates is not None:
+            self._updates.tick(now)
         self._intake.look_again()
         self._jobs.pump()
         if now >= self._next_report or self._pool.engine != self._engine:
@@ -203,6 +215,8 @@ class Agent:
             self._next_report,
             self._next_prune,
         ]
+        if self._updates is not None:
+            deadlines.append(self._updates.next_deadline())
         if self._stopping:
             deadlines.append(self._leave_at)
         return max(0.0, min(each for each in deadlines if each is not None) - now)
@@ -229,6 +243,8 @@ class Agent:
                 self._link.publish(self._announcer.offline())
             self._link.flush()
         self._link.close()
+        if self._updates is not None:
+            self._updates.close()
         self._pool.close()
         self._ledger.close()
         self._journal.close()
@@ -245,7 +261,11 @@ class Agent:
         if not session_present:
             self._ledger.enter([ForgetDeliveries()])
         if not session_present or self._first_session:
-            self._link.subscribe(list(self._policy.topics.device_filters(self._config.id, self._config.groups)))
+            topics = self._policy.topics
+            filters = topics.device_filters(self._config.id, self._config.groups)
+            if self._updates is not None:
+                filters = (*filters, *topics.updater_filters(self._config.id))
+            self._link.subscribe(list(filters))
             self._first_session = False
         self._intake.on_online()
         self._outbox.on_online()
@@ -269,6 +289,37 @@ class Agent:
         if refused is not None:
             _log.error("%s", refused.message)
             self._link.drop(refused)
+
+    # --- updates ----------------------------------------------------------------------------------------------------
+
+    def _take_updates(self, topics: Topics) -> Updates | None:
+        config = self._config
+        if config.updates is None:
+            return None
+        from waspi.device.updating import updates_of  # noqa: PLC0415 - half a megabyte for those who want it
+
+        updates = updates_of(
+            config,
+            config.updates,
+            topics.depot_get,
+            self._selector,
+            self._cache,
+            self._catalog,
+            self._link,
+            self._outbox,
+            self._clock,
+            self._report_soon,
+        )
+        self._announcer.updates = updates
+        self._jobs.on_verdict = updates.on_job_end
+        return updates
+
+    def _report_soon(self) -> None:
+        self._next_report = 0.0
+
+    def _on_done(self, done: Done) -> None:
+        if self._updates is None or not self._updates.on_done(done):
+            self._jobs.on_done(done)
 
     def _link_settings(self) -> LinkSettings:
         broker = self._config.broker

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from waspi import __version__
 from waspi.device.catalog import Catalog
@@ -22,6 +23,9 @@ from waspi.protocol.status import StatusChange, encode_status
 from waspi.protocol.sync import MAX_LISTED, SyncReport, answer, decode_sync_query, encode_sync_report
 from waspi.storage.journal import Journal
 from waspi.storage.rows import JobRow
+
+if TYPE_CHECKING:
+    from waspi.ota.service import Updates
 
 _JSON = "application/json"
 
@@ -57,6 +61,8 @@ class Announcer:
         self._troubles: dict[str, str] = {}
         self._told = b""
         self._slow: dict[str, tuple[float, JobRow, JobState]] = {}
+        self.updates: Updates | None = None
+        """Who knows of deployed modules."""
 
     def attach(self, outbox: Outbox) -> None:
         """Hand over the outbox, which needs the link, which needs :meth:`will`."""
@@ -96,6 +102,7 @@ class Announcer:
     def report(self) -> None:
         """Publish reported state if it changed."""
         counters = self._journal.counters
+        modules = self._catalog.reported()
         payload = encode_reported(
             Reported(
                 version=__version__,
@@ -103,7 +110,8 @@ class Announcer:
                 arch=self._arch,
                 boot=self._boot,
                 sandbox=self._posture(),
-                modules=self._catalog.reported(),
+                modules=self.updates.reported(modules) if self.updates is not None else modules,
+                deployments=self.updates.serials if self.updates is not None else {},
                 limits=self._config.limits,
                 groups=self._config.groups,
                 labels=self._config.labels,

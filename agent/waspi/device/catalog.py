@@ -10,10 +10,12 @@ from waspi.errors import ConfigError, UnknownModuleError
 from waspi.model.abi import DEFAULT_ABI, Abi
 from waspi.model.limits import Limits
 from waspi.model.module import DigestModule, InlineModule, ModuleRef
+from waspi.model.release import Release
 from waspi.protocol.reported import ReportedModule
 from waspi.sandbox.cache import ModuleCache
 
 ACTIVE = "ACTIVE"
+TRIAL = "TRIAL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Catalog:
     def __init__(self, cache: ModuleCache) -> None:
         self._cache = cache
         self._deployed: dict[str, Deployed] = {}
+        self._others: dict[str, tuple[Deployed, ...]] = {}
+        self._local: set[str] = set()
 
     def add_local(self, module: LocalModule) -> None:
         """Take in a module that the configuration names. Raises ``ConfigError`` or ``StorageError``."""
@@ -57,6 +61,7 @@ class Catalog:
             wasm = module.path.read_bytes()
         except OSError as error:
             raise ConfigError(f"modules.{module.name}.path: cannot read {module.path}: {error.strerror}") from error
+        self._local.add(module.name)
         self.deploy(Deployed(module.name, module.version, self._cache.put(wasm), abi_from(module.abi), module.limits))
 
     def deploy(self, module: Deployed) -> None:
@@ -66,6 +71,22 @@ class Catalog:
         self._deployed[module.name] = module
         if before is not None:
             self._cache.unpin(before.digest)
+
+    def serve(self, release: Release, *, trial: bool, others: tuple[Release, ...]) -> None:
+        """Make a release what its name stands for; ``others`` are run when a job names their version."""
+        self._others[release.name] = tuple(_deployed(other, ACTIVE) for other in others)
+        self.deploy(_deployed(release, TRIAL if trial else ACTIVE))
+
+    def withdraw(self, name: str) -> None:
+        """The name stands for nothing any more."""
+        self._others.pop(name, None)
+        before = self._deployed.pop(name, None)
+        if before is not None:
+            self._cache.unpin(before.digest)
+
+    def fixed(self) -> tuple[str, ...]:
+        """Modules that the configuration names: no deployment touches them."""
+        return tuple(sorted(self._local))
 
     def resolve(self, module: ModuleRef) -> Resolved:
         """Where the module of a job is; an inline one is stored first.
@@ -84,14 +105,22 @@ class Catalog:
             known = ", ".join(sorted(self._deployed)) or "none"
             raise UnknownModuleError(f"no module is deployed here as {module.name!r}; deployed: {known}")
         if module.version is not None and module.version != found.version:
+            for other in self._others.get(module.name, ()):
+                if other.version == module.version:
+                    return Resolved(other.digest, other.label, other.abi, other.limits)
             raise UnknownModuleError(
                 f"module {module.name!r} is deployed here in version {found.version}, not {module.version}"
             )
         return Resolved(found.digest, found.label, found.abi, found.limits)
 
     def reported(self) -> tuple[ReportedModule, ...]:
-        """What reported state says of the named modules."""
+        """What reported state says of the modules that the configuration names."""
         return tuple(
             ReportedModule(each.name, each.version, each.digest, each.state, each.reason)
             for each in sorted(self._deployed.values(), key=lambda each: each.name)
+            if each.name in self._local
         )
+
+
+def _deployed(release: Release, state: str) -> Deployed:
+    return Deployed(release.name, release.version, release.sha256, release.abi, release.limits, state)

@@ -7,6 +7,7 @@ import binascii
 import os
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from waspi.device.settings import (
     MIB,
@@ -32,6 +33,9 @@ from waspi.mqtt.settings import Tls
 from waspi.protocol.policy import InlinePolicy, JobsPolicy
 from waspi.protocol.response_topic import DEFAULT_PREFIXES
 from waspi.protocol.trust import Role, TrustedKey
+
+if TYPE_CHECKING:
+    from waspi.ota.settings import UpdatesConfig
 
 _DAY = 24 * 3600
 
@@ -73,6 +77,7 @@ def read(values: dict[str, object], base: Path) -> Config:
         status=(status := root.table("status")).choice("report", StatusReports, StatusReports.SLOW),
         slow_after_ms=status.whole("slow_after_ms", 500, 0, 3_600_000),
         modules=tuple(_module(name, table, base) for name, table in root.named_tables("modules").items()),
+        updates=_updates(root.table("updates"), base),
     )
     device.end()
     status.end()
@@ -239,3 +244,35 @@ def _module(name: str, table: Table, base: Path) -> LocalModule:
     )
     table.end()
     return module
+
+
+def _updates(table: Table, base: Path) -> UpdatesConfig | None:
+    """``[updates]``; a device without it takes none, and loads nothing for them."""
+    if not [*table]:
+        return None
+    from waspi.ota.lifecycle import TrialTerms  # noqa: PLC0415 - see above
+    from waspi.ota.schedule import ScheduleTerms  # noqa: PLC0415
+    from waspi.ota.settings import KIB, UpdatesConfig  # noqa: PLC0415
+
+    url = table.text("url") or ""
+    if url and not url.startswith(("https://", "http://")):
+        raise table.fail("url", "expected https://...; leave it out to update from the depots on MQTT")
+    root = table.path("root", base)
+    if root is None:
+        raise table.fail("root", "missing: the file that `waspi repo init` calls 1.root.json")
+    config = UpdatesConfig(
+        root=root.absolute(),
+        url=url,
+        range_bytes=table.whole("range_kib", 64, 4, 64) * KIB,
+        window=table.whole("window", 8, 1, 64),
+        schedule=ScheduleTerms(
+            interval_s=table.number("interval_s", 3600.0, 1.0, 30 * _DAY),
+            spread_s=table.number("spread_s", 10.0, 0.0, _DAY),
+        ),
+        trial=TrialTerms(
+            jobs=table.whole("trial_jobs", 20, 1, 1_000_000), failures=table.whole("trial_failures", 3, 1, 1_000_000)
+        ),
+        trial_s=table.number("trial_s", 3600.0, 1.0, 30 * _DAY),
+    )
+    table.end()
+    return config

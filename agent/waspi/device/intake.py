@@ -65,6 +65,10 @@ class Intake:
         self._backoff = Backoff(first=0.5, longest=30.0)
         self.on_query: Callable[[Incoming], None] | None = None
         """Takes ``sync-query`` messages."""
+        self.on_chunk: Callable[[bytes], None] | None = None
+        """Takes what depots send."""
+        self.on_notice: Callable[[bytes], None] | None = None
+        """Takes the depots' announcements."""
 
     def on_message(self, message: Incoming) -> None:
         """Take a message."""
@@ -84,6 +88,10 @@ class Intake:
         else:
             if route.kind is RouteKind.SYNC_QUERY and self.on_query is not None:
                 self.on_query(message)
+            elif route.kind is RouteKind.CHUNK and self.on_chunk is not None:
+                self.on_chunk(message.payload)
+            elif route.kind is RouteKind.DEPOT_TIMESTAMP and self.on_notice is not None:
+                self.on_notice(message.payload)
             self._acknowledge(message)
 
     def on_online(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from waspi.errors import ConfigError, TopicError
 from waspi.model.limits import DEFAULT_LIMITS, Limits
@@ -17,6 +18,9 @@ from waspi.protocol.ids import check_id
 from waspi.protocol.policy import InlinePolicy, JobsPolicy
 from waspi.protocol.response_topic import DEFAULT_PREFIXES
 from waspi.protocol.trust import TrustedKey
+
+if TYPE_CHECKING:
+    from waspi.ota.settings import UpdatesConfig  # loaded by devices that take updates
 
 MIB = 1024 * 1024
 PARTS_OF_LOCKDOWN = ("seccomp", "landlock", "no_new_privs", "rlimits")
@@ -132,6 +136,8 @@ class Config:
     status: StatusReports = StatusReports.SLOW
     slow_after_ms: int = 500
     modules: tuple[LocalModule, ...] = ()
+    updates: UpdatesConfig | None = None
+    """``None``: no updates are taken."""
     log_level: str = "info"
     trace: bool = False
     """Whether each result's log begins with what happened in the guest's memory: pointers, sizes, addresses."""

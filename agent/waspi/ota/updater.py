@@ -121,12 +121,12 @@ def _release(repository: SignedRepository, each: Wanted) -> tuple[Release, Targe
             f"deployment {each.serial} of group {each.group} names {each.name}@{each.version}, which is not in the "
             "repository"
         )
-    return release_of(target, info.length, info.hashes.get(HASH, ""), info.unrecognized_fields.get(_CUSTOM)), info
+    return release_of(target, info.length, info.hashes.get(HASH, ""), info.custom), info
 
 
 def _described(release: Release, info: TargetFile) -> bytes:
     """What the agent reads of a release that it is to test."""
-    custom = info.unrecognized_fields.get(_CUSTOM)
+    custom = info.custom
     return json.dumps({"length": release.length, "sha256": release.sha256, _CUSTOM: custom}).encode()
 
 

@@ -1,0 +1,67 @@
+"""Updates, wired into the agent; imported by agents whose configuration asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from selectors import BaseSelector
+
+from waspi.device.catalog import Catalog
+from waspi.device.clock import Clock
+from waspi.device.outbox import Outbox
+from waspi.device.settings import Config
+from waspi.mqtt.link import Link
+from waspi.mqtt.message import Outgoing
+from waspi.ota.service import Updates
+from waspi.ota.settings import UpdatesConfig
+from waspi.protocol.result_envelope import CONTENT_TYPE
+from waspi.sandbox.cache import ModuleCache
+
+
+class _Surroundings:
+    """The agent, as updates see it (:class:`waspi.ota.ports.Surroundings`)."""
+
+    def __init__(self, topic: str, link: Link, outbox: Outbox, clock: Clock, on_change: Callable[[], None]) -> None:
+        self._topic = topic
+        self._link = link
+        self._outbox = outbox
+        self.raise_floor = clock.raise_floor
+        self.changed = on_change
+
+    @property
+    def online(self) -> bool:
+        return self._link.online
+
+    def ask_depot(self, request: bytes) -> None:
+        if self._link.online:  # else it is asked again
+            self._outbox.say(Outgoing(self._topic, request, content_type=CONTENT_TYPE))
+
+
+def updates_of(
+    config: Config,
+    updates: UpdatesConfig,
+    depot_topic: str,
+    selector: BaseSelector,
+    cache: ModuleCache,
+    catalog: Catalog,
+    link: Link,
+    outbox: Outbox,
+    clock: Clock,
+    on_change: Callable[[], None],
+) -> Updates:
+    """Updates as ``config`` wants them; ``on_change`` is called when reported state is not what it was.
+
+    Raises ``StorageError``.
+    """
+    return Updates(
+        updates,
+        device=config.id,
+        groups=config.groups,
+        state_dir=config.state_dir,
+        limits=config.limits,
+        selector=selector,
+        cache=cache,
+        serving=catalog,
+        around=_Surroundings(depot_topic, link, outbox, clock, on_change),
+        now=clock.now,
+        monotonic=clock.monotonic,
+    )
