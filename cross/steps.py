@@ -226,7 +226,8 @@ class Steps:
 
     def read_only_root(self) -> None:
         """A root file system that went read-only: the reason is told once, and no hot loop; it heals when it can."""
-        self.machine.run("systemctl stop waspi && sync && mount -o remount,ro /", timeout=90)
+        self.machine.run("systemctl stop waspi && sync && echo u > /proc/sysrq-trigger", timeout=90)
+        self.machine.run("until grep -q ' / ext4 ro' /proc/mounts; do sleep 1; done", timeout=30)
         mark = self.machine.run("date +%s")
         try:
             self.machine.run("systemctl start waspi", check=False, timeout=90)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -39,7 +40,15 @@ def wheel(target: Target) -> Path:
     """The wheel's file, built from the checkout if need be."""
     need(f"{target.gcc}-gcc")
     compiler = rust.sysroot()
-    stage = _stage(target)
+    folder = cache.root() / "stage"
+    folder.mkdir(exist_ok=True)
+    with (folder / f".{target.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the stage is one, and a second run must not take it away
+        return _staged_wheel(target, compiler, folder / target.name)
+
+
+def _staged_wheel(target: Target, compiler: Path, stage: Path) -> Path:
+    _stage(stage)
     name = f"{target.name}-{cache.key(compiler.name, cache.content([stage]), cache.content(RECIPE))}"
 
     def build(folder: Path) -> None:
@@ -57,9 +66,8 @@ def wheel(target: Target) -> Path:
     return next(folder.glob("*.whl"))
 
 
-def _stage(target: Target) -> Path:
-    """A copy of the sources, always at the same path so that cargo recognises it; edits meanwhile do no harm."""
-    stage = cache.root() / "stage" / target.name
+def _stage(stage: Path) -> None:
+    """Copy the sources, always to the same path so that cargo recognises it; edits meanwhile do no harm."""
     shutil.rmtree(stage, ignore_errors=True)
     stage.mkdir(parents=True)
     for name in SOURCES:
@@ -70,7 +78,6 @@ def _stage(target: Target) -> Path:
             shutil.copy2(path, stage / name)
         else:
             raise Failure(f"{name} is not in the checkout")
-    return stage
 
 
 def _audit(path: Path) -> None:
