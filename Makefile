@@ -31,7 +31,7 @@ format: setup ## Write Python and Rust in the project's form
 	@cd agent/native && cargo fmt
 
 bench: setup ## Measure against peers; prints ratios, writes bench/results
-	@$(PY) bench/run.py
+	@$(PY) -m bench.run
 
 soak: setup ## 100,000 jobs with random kills of agent, workers and broker
 	@$(PY) -m tests.crash.soak

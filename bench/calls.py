@@ -28,9 +28,9 @@ def measure(session: Session) -> Section:
     section = Section(
         NAME,
         "One call from Python",
-        "Each library runs the same guest in a process of its own, by the same protocol: alloc, copy in, call, copy out, "
-        "dealloc; the output is checked. Batches of 10 ms in turns, median of the batches' means. waspi runs with a "
-        "device's limits on (fuel, memory, time, output, log), the peers with none. "
+        "Each library runs the same guest in a process of its own, by the same protocol: alloc, copy in, call, copy "
+        "out, dealloc; the output is checked. Batches of 10 ms in turns, median of the batches' means. waspi runs with "
+        "a device's limits on (fuel, memory, time, output, log), the peers with none. "
         + " ".join(f"{peer.name}: {peer.remark}." for peer in PEERS if peer.remark),
         "waspi",
     )

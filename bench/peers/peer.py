@@ -14,7 +14,7 @@ class Peer:
     subject: str
     """The module beside ``serve.py`` that knows how to use it."""
     requirements: tuple[str, ...]
-    """Pinned to the last one, so that two runs of the bench measure the same thing."""
+    """Pinned, what they depend on included, so that two runs measure the same thing."""
     compiles: bool = True
     """Whether it compiles to native code; else it interprets."""
     python: str = ""

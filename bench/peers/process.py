@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from bench.peers.environment import PeerAbsentError, environment
 from bench.session import GUEST, ROOT
@@ -25,7 +25,7 @@ class Subject:
 
     def __init__(self, name: str, python: Path, module: str, guest: Path, path: str = "") -> None:
         self.name = name
-        self._errors = tempfile.TemporaryFile("w+")
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
             [python, _HERE / "serve.py", module, guest],
             env={"PYTHONPATH": path, "PATH": "/usr/bin:/bin"},
@@ -36,7 +36,7 @@ class Subject:
         )
         hello = self._read()
         self.version = str(hello["version"])
-        self.operations: list[str] = hello["operations"]
+        self.operations: tuple[str, ...] = tuple(hello["operations"])
         self._counts: dict[str, int] = {}
 
     @classmethod
@@ -71,11 +71,11 @@ class Subject:
         self._process.stdin.flush()
         return int(self._read()["ns"])
 
-    def _read(self) -> dict[str, object]:
+    def _read(self) -> dict[str, Any]:
         assert self._process.stdout is not None  # noqa: S101 - Popen was given a pipe
         line = self._process.stdout.readline()
         if line:
-            told: dict[str, object] = json.loads(line)
+            told: dict[str, Any] = json.loads(line)
             return told
         self._process.wait()
         self._errors.seek(0)
