@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -35,6 +36,8 @@ url = "{url}"
 
 class AgentProcess:
     """``waspi agent`` with a configuration of the test's; ``rest`` holds further TOML tables."""
+
+    program: tuple[str, ...] = ("waspi", "agent")
 
     def __init__(
         self,
@@ -79,8 +82,8 @@ class AgentProcess:
         """Start it; who wants it online waits for its presence."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "waspi", "agent", "--config", str(self.config)],
-                env={**os.environ, "PYTHONPATH": str(ROOT / "agent"), **self._environment, **environment},
+                [sys.executable, "-m", *self.program, "--config", str(self.config)],
+                env={**os.environ, "PYTHONPATH": f"{ROOT / 'agent'}:{ROOT}", **self._environment, **environment},
                 stderr=log,
             )
 
@@ -109,6 +112,24 @@ class AgentProcess:
         """Process ids of its workers and compilers."""
         found = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return [int(pid) for pid in found]
+
+
+class TappedAgent(AgentProcess):
+    """An agent that notes each job that a worker gets (:mod:`tests.simulators.tapped_agent`)."""
+
+    program = ("tests.simulators.tapped_agent",)
+
+    @property
+    def tap(self) -> Path:
+        """The file of notes; survives every life of the agent."""
+        return self.folder / "tap"
+
+    def start(self, **environment: str) -> None:
+        super().start(WASPI_TAP=str(self.tap), **environment)
+
+    def runs(self) -> Counter[str]:
+        """How often each job was handed to a worker, over all lives."""
+        return Counter(self.tap.read_text().split()) if self.tap.exists() else Counter()
 
 
 class Publisher(LinkOwner):

@@ -1,4 +1,4 @@
-"""The real :class:`waspi.device.agent.Agent` on a real journal, with broker, workers, disk and time in the test's hand."""
+"""The real :class:`waspi.device.agent.Agent` on a real journal; broker, workers, disk and time are the test's."""
 
 from __future__ import annotations
 

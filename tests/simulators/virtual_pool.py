@@ -21,7 +21,7 @@ class VirtualPool:
 
     def __init__(
         self,
-        selector: BaseSelector,
+        selector: BaseSelector,  # noqa: ARG002 - the port has it
         cache: ModuleCache,
         settings: PoolSettings,
         on_done: Callable[[Done], None],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+from collections.abc import Callable
 
 import pytest
 
@@ -18,55 +19,34 @@ RUNS = int(os.environ.get("WASPI_SIMULATIONS", "25"))
 STEPS = 350
 
 
-def act(world: World, chance: random.Random) -> None:
-    """One of the things that can happen."""
-    number = chance.randrange(1_000)
-    match chance.choices(
-        ("send", "again", "conflict", "cancel", "connect", "cut", "forget", "up", "down", "puback", "commit", "refuse")
-        + ("turn", "finish", "advance", "refusing", "taking", "crash"),
-        (12, 3, 2, 2, 6, 2, 0.5, 20, 16, 12, 16, 2, 20, 8, 4, 1, 4, 2),
-    )[0]:
-        case "send":
-            world.send(
-                plain=chance.random() < 0.3,
-                idempotent=chance.random() < 0.4,
-                priority=chance.choice((0, 0, 0, 5, -5)),
-                lives_s=chance.choice((None, None, 5.0, 600.0)),
-            )
-        case "again":
-            world.send_again(number)
-        case "conflict":
-            world.send_conflict(number)
-        case "cancel":
-            world.cancel(number)
-        case "connect":
-            world.connect()
-        case "cut":
-            world.cut()
-        case "forget":
-            world.forget()
-        case "up":
-            world.carry_up()
-        case "down":
-            world.carry_down(chance.choice((0, 0, 0, number)))
-        case "puback":
-            world.carry_puback(chance.choice((0, 0, number)))
-        case "commit":
-            world.commit(chance.choice((1, 2, 100)))
-        case "refuse":
-            world.refuse()
-        case "turn":
-            world.turn()
-        case "finish":
-            world.finish(number, fail=chance.random() < 0.2)
-        case "advance":
-            world.advance(chance.choice((0.01, 1.0, 40.0)))
-        case "refusing":
-            world.broker_refuses(refuses=True)
-        case "taking":
-            world.broker_refuses(refuses=False)
-        case "crash":
-            world.crash(power_cut=chance.random() < 0.3)
+Act = Callable[[World, random.Random], None]
+
+ACTS: dict[Act, float] = {
+    lambda world, chance: world.send(
+        plain=chance.random() < 0.3,
+        idempotent=chance.random() < 0.4,
+        priority=chance.choice((0, 0, 0, 5, -5)),
+        lives_s=chance.choice((None, None, 5.0, 600.0)),
+    ): 12,
+    lambda world, chance: world.send_again(chance.randrange(1000)): 3,
+    lambda world, chance: world.send_conflict(chance.randrange(1000)): 2,
+    lambda world, chance: world.cancel(chance.randrange(1000)): 2,
+    lambda world, _: world.connect(): 6,
+    lambda world, _: world.cut(): 2,
+    lambda world, _: world.forget(): 0.5,
+    lambda world, _: world.carry_up(): 20,
+    lambda world, chance: world.carry_down(chance.choice((0, 0, 0, chance.randrange(1000)))): 16,
+    lambda world, chance: world.carry_puback(chance.choice((0, 0, chance.randrange(1000)))): 12,
+    lambda world, chance: world.commit(chance.choice((1, 2, 100))): 16,
+    lambda world, _: world.refuse(): 2,
+    lambda world, _: world.turn(): 20,
+    lambda world, chance: world.finish(chance.randrange(1000), fail=chance.random() < 0.2): 8,
+    lambda world, chance: world.advance(chance.choice((0.01, 1.0, 40.0))): 4,
+    lambda world, _: world.broker_refuses(refuses=True): 1,
+    lambda world, _: world.broker_refuses(refuses=False): 4,
+    lambda world, chance: world.crash(power_cut=chance.random() < 0.3): 2,
+}
+"""What can happen, and how often it does."""
 
 
 @pytest.mark.parametrize("seed", [int(os.environ["WASPI_SEED"])] if "WASPI_SEED" in os.environ else range(RUNS))
@@ -77,6 +57,7 @@ def test_jobs_survive_a_hostile_network_disk_and_power_supply(seed: int) -> None
     try:
         world.connect()
         for _ in range(STEPS):
+            (act,) = chance.choices(list(ACTS), list(ACTS.values()))
             act(world, chance)
         world.check()
     finally:
