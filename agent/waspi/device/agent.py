@@ -15,6 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from waspi.device.announcer import Announcer
+from waspi.device.budget import Budget
 from waspi.device.catalog import Catalog
 from waspi.device.clock import Clock
 from waspi.device.intake import Intake
@@ -49,6 +50,8 @@ _STOP_GRACE_S = 5.0
 """Seconds that running jobs get to end before the agent leaves."""
 _STUCK_S = 60.0
 """Seconds without an answer of the disk after which the watchdog is no longer fed."""
+_ROUNDS = 8
+"""What comes while events are handled is handled too, so often, before commits and packets leave."""
 _REPORT_S = 60.0
 _PRUNE_S = 60.0
 
@@ -112,6 +115,7 @@ class Agent:
             self._starts,
             self._cache,
             workers,
+            Budget(config.budget.run_ms_per_minute, config.budget.memory_bytes, self._clock.monotonic()),
             config.trace,
             self._clock,
             on_rows=self._outbox.add,
@@ -122,7 +126,13 @@ class Agent:
         self._pool = Pool(
             self._selector,
             self._cache,
-            PoolSettings(size=workers, idle_s=config.queue.idle_s, require=frozenset(config.policy.require)),
+            PoolSettings(
+                size=workers,
+                idle_s=config.queue.idle_s,
+                memory_bytes=config.limits.memory_bytes or 0,
+                module_memory_bytes=config.limits.memory_bytes or 0,
+                require=frozenset(config.policy.require),
+            ),
             self._jobs.on_done if self._updates is None else self._on_done,
             clock=self._clock.monotonic,
         )
@@ -178,8 +188,13 @@ class Agent:
 
     def _step(self) -> None:
         now = self._clock.monotonic()
-        for key, _ in self._selector.select(self._timeout(now)):
-            key.data()
+        ready = self._selector.select(self._timeout(now))
+        for _ in range(_ROUNDS):
+            for key, _events in ready:
+                key.data()
+            ready = self._selector.select(0)
+            if not ready:
+                break
         now = self._clock.monotonic()
         self._link.tick(now)
         self._pool.tick(now)
@@ -211,6 +226,7 @@ class Agent:
             self._announcer.next_deadline(),
             self._intake.next_deadline(),
             self._outbox.next_deadline(),
+            self._jobs.next_deadline(),
             self._notifier.next_deadline(),
             self._next_report,
             self._next_prune,

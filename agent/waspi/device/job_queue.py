@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 
+from waspi.device.budget import Budget
 from waspi.device.clock import Clock
 from waspi.device.ledger import Ledger
 from waspi.errors import (
@@ -61,6 +62,8 @@ class _Active:
     row: JobRow
     task: Task | None
     batch: bool
+    memory_bytes: int = 0
+    """The run's memory limit."""
     queue_us: int = 0
     canceled: list[Callable[[], object]] | None = None
     """What to call when it has ended because somebody wanted that; ``None``: nobody did."""
@@ -81,6 +84,7 @@ class JobQueue:
         starts: StartRecord,
         cache: ModuleCache,
         workers: int,
+        budget: Budget,
         trace: bool,
         clock: Clock,
         on_rows: Callable[[tuple[OutboxRow, ...]], None],
@@ -93,6 +97,7 @@ class JobQueue:
         self._starts = starts
         self._cache = cache
         self._workers = workers
+        self._budget = budget
         self._trace = trace
         self._clock = clock
         self._on_rows = on_rows
@@ -178,7 +183,7 @@ class JobQueue:
         direct = self._room(row) > 0 and not self._ready and not self._more_on_disk and self._may_start(row)
         if direct:
             row = replace(row, state=JobState.IN_PROGRESS, attempt=1)
-            self._active[row.id] = _Active(row, self._task(row, job), job.batch)
+            self._active[row.id] = _Active(row, self._task(row, job), job.batch, job.limits.memory_bytes or 0)
         self._receiving[row.id] = (row, [effect])
         self._cache.pin(_digest(row))
 
@@ -227,6 +232,7 @@ class JobQueue:
 
     def pump(self) -> None:
         """Start what there are workers for; costs nothing where there is nothing to start."""
+        self._dispatch()
         while (self._ready or self._more_on_disk) and self._journal.may_start and not self.draining:
             if not self._ready and not self._load():
                 return
@@ -245,12 +251,13 @@ class JobQueue:
                 self._end(row, JobState.FAILED, error)
                 continue
             row = replace(row, state=JobState.IN_PROGRESS, attempt=row.attempt + 1)
-            self._active[row.id] = _Active(row, task, job.batch)
+            self._active[row.id] = _Active(row, task, job.batch, job.limits.memory_bytes or 0)
             self._ledger.enter([Start(row.id, row.attempt)], partial(self._started, row.id))
 
     def on_done(self, done: Done) -> None:
         """A worker is through with a job."""
         active = self._active.pop(done.job_id)
+        self._budget.end(active.memory_bytes, done.usage.run_us)
         self._typical_us += (done.usage.run_us - self._typical_us) / 8
         self._dispatch()
         self._finish(
@@ -270,6 +277,10 @@ class JobQueue:
             partial(_call, active.canceled or ()),
         )
         self.pump()
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`pump` wants to be called: a spent budget fills up again."""
+        return self._budget.next_deadline(self._clock.monotonic()) if self._marked else None
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -299,6 +310,8 @@ class JobQueue:
 
     def _dispatch(self) -> None:
         while self._marked and self._pool is not None and self._pool.free > 0 and not self.draining:
+            if not self._budget.admits(self._active[self._marked[0][2]].memory_bytes, self._clock.monotonic()):
+                return
             self._launch(heapq.heappop(self._marked)[2], self._pool)
 
     def _launch(self, job_id: str, pool: Pool) -> None:
@@ -322,6 +335,7 @@ class JobQueue:
             return
         active.queue_us = max(0, int((self._clock.now() - active.row.received_at) * 1_000_000))
         self._on_change(active.row, JobState.IN_PROGRESS)
+        self._budget.begin(active.memory_bytes)
         pool.submit(active.task)
         active.task = None  # the pool has the inputs now
         if self._starts.full:
