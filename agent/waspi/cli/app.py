@@ -31,6 +31,8 @@ COMMANDS: Final = {
     "repo": "waspi.cli.repo",
     "golden": "waspi.cli.golden",
     "depot": "waspi.cli.depot",
+    "rollout": "waspi.cli.rollout",
+    "fleet": "waspi.cli.fleet",
     "install-service": "waspi.cli.install_service",
 }
 """Command to the module whose ``app`` it is; in the order in which ``--help`` shows them."""

@@ -95,10 +95,23 @@ def json_of_reported(view: DeviceView) -> dict[str, object] | None:
         "arch": reported.arch,
         "sandbox": dict(reported.sandbox),
         "modules": [
-            {"name": module.name, "version": module.version, "sha256": module.sha256, "state": module.state}
+            {
+                "name": module.name,
+                "version": module.version,
+                "sha256": module.sha256,
+                "state": module.state,
+                "reason": module.reason or None,
+                "available": module.available or None,
+            }
             for module in reported.modules
         ],
         "groups": list(reported.groups),
         "labels": dict(reported.labels),
         "counters": dict(reported.counters),
+        "deployments": dict(reported.deployments),
+        "last_job": (
+            {"id": reported.last_job.id, "state": str(reported.last_job.state), "at": reported.last_job.at}
+            if reported.last_job is not None
+            else None
+        ),
     }

@@ -2,7 +2,7 @@
 
 ``{"version", "engine", "arch", "boot", "sandbox": {layer: state}, "modules": [{"name", "version", "sha256", "state",
 "reason"?, "available"?}], "limits": {…}, "groups": […], "labels": {…}, "counters": {…}, "deployments"?: {group:
-serial}}``. Home Assistant and the like read it as it is.
+serial}, "last_job"?: {"id", "state", "at"}}``. Home Assistant and the like read it as it is.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Final
 
 from waspi.errors import EnvelopeError
 from waspi.model.limits import Limits
+from waspi.model.state import JobState
 from waspi.protocol import field, json_document
 from waspi.protocol.ids import is_digest, is_id, is_version, shown
 
@@ -37,6 +38,16 @@ class ReportedModule:
     """Why it failed or was rolled back."""
     available: str = ""
     """A version that the deployment offers in place of this one and that the device did not take (so far)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastJob:
+    """The newest job that a device has taken."""
+
+    id: str
+    state: JobState
+    at: int
+    """Unix time in seconds, by the device's clock, at which it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +74,8 @@ class Reported:
     """Counts since the device was installed; they never go back."""
     deployments: Mapping[str, int] = attribute(default_factory=dict)
     """Group to the serial of its newest deployment that the device has read."""
+    last_job: LastJob | None = None
+    """As of this report, which is not made for every job."""
 
 
 def encode_reported(reported: Reported) -> bytes:
@@ -82,6 +95,7 @@ def encode_reported(reported: Reported) -> bytes:
             "labels": dict(sorted(reported.labels.items())),
             "counters": dict(sorted(reported.counters.items())),
             **deployments,
+            **_last_job_fields(reported.last_job),
         }
     )
 
@@ -112,6 +126,7 @@ def decode_reported(data: bytes) -> Reported:
             key: field.integer(value, f"reported state: 'counters' {shown(key)}") for key, value in counters.items()
         },
         deployments=_serials(fields["deployments"]) if "deployments" in fields else {},
+        last_job=_last_job(fields["last_job"]) if "last_job" in fields else None,
     )
 
 
@@ -142,6 +157,22 @@ def _module(value: object) -> ReportedModule:
         state=json_document.text_field(value, "state", what, shortest=1, longest=32),
         reason=json_document.text_field(value, "reason", what) if "reason" in value else "",
         available=available,
+    )
+
+
+def _last_job_fields(job: LastJob | None) -> dict[str, object]:
+    return {"last_job": {"id": job.id, "state": job.state.value, "at": job.at}} if job is not None else {}
+
+
+def _last_job(value: object) -> LastJob:
+    what = "reported state: 'last_job'"
+    if type(value) is not dict:
+        raise EnvelopeError(f"{what} must be an object")
+    state = field.member(value.get("state"), f"{what}: 'state'", (state.value for state in JobState))
+    return LastJob(
+        id=field.identifier(value, "id", what),
+        state=JobState(state),
+        at=field.integer(value.get("at"), f"{what}: 'at'"),
     )
 
 

@@ -16,6 +16,7 @@ from waspi.fleet.repository.contents import HASH, check_target, write_target
 from waspi.fleet.repository.key_ring import KeyRing, Role
 from waspi.fleet.repository.settings import PUBLIC_MODE, Lifetimes
 from waspi.protocol.deployment_document import encode_deployment
+from waspi.protocol.issued import issued_fields
 from waspi.protocol.repository_path import deployment_target
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ class Publisher:
     ) -> MetaFile:
         signed = metadata.signed
         signed.expires = self._lifetimes.expiry(role, now)
+        if role is Role.TIMESTAMP:
+            signed.unrecognized_fields.update(issued_fields(now.timestamp()))
         metadata.signatures.clear()
         metadata.sign(self._keys.signer(role, root.get_delegated_role(role).keyids))
         version = None if role is Role.TIMESTAMP else signed.version

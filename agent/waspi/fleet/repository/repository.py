@@ -170,8 +170,16 @@ class Repository:
                 base = held.version if held.version != version and held.stage == _ALL else held.base
             base = None if base == version else base
             retries = held.retry if held is not None and held.version == version else 0
-            entry = DeploymentEntry(name, version, stage, base, retries + retry)
-            return self._put(before, [*(each for each in before.entries if each.name != name), entry])
+            return self._put(before, DeploymentEntry(name, version, stage, base, retries + retry))
+
+    def put(self, group: str, entry: DeploymentEntry) -> Deployment:
+        """Have ``group``'s deployment say exactly ``entry`` of its module, in the draft."""
+        with self._locked():
+            contents = self.contents()
+            contents.release(entry.name, entry.version)
+            if entry.base is not None:
+                contents.release(entry.name, entry.base)
+            return self._put(contents.deployments.get(group) or Deployment(group, 0), entry)
 
     def undeploy(self, group: str, name: str) -> Deployment:
         """Have ``group`` no longer run module ``name``, in the draft."""
@@ -179,7 +187,7 @@ class Repository:
             before = self.contents().deployments.get(group)
             if before is None or before.entry(name) is None:
                 raise RepositoryError(f"the deployment of {group} does not name {name}; see waspi repo status")
-            return self._put(before, [each for each in before.entries if each.name != name])
+            return self._put(before, None, without=name)
 
     def publish(self) -> Published:
         """Sign the draft, what expires soon, and in any case a new timestamp."""
@@ -234,7 +242,9 @@ class Repository:
         self._publisher().publish(self._store.load(), Draft(), self._clock())
         return change
 
-    def _put(self, before: Deployment, entries: list[DeploymentEntry]) -> Deployment:
+    def _put(self, before: Deployment, entry: DeploymentEntry | None, *, without: str = "") -> Deployment:
+        entries = [each for each in before.entries if each.name != (entry.name if entry else without)]
+        entries += [entry] if entry else []
         draft = Draft.load(self.folder)
         published = self.published().deployments.get(before.group)
         serial = (published.serial if published else 0) + 1

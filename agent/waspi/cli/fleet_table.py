@@ -1,0 +1,70 @@
+"""The table of ``waspi fleet``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from waspi.fleet.registry import DeviceView
+    from waspi.protocol.reported import Reported, ReportedModule
+
+_COLOURS = {"online": "green", "offline": "red"}
+_MODULE_COLOURS = {"ACTIVE": "green", "TRIAL": "cyan", "FAILED": "red", "ROLLED_BACK": "red"}
+
+
+def render(views: Iterable[DeviceView]) -> Table:
+    """Give the devices as a table, one row each. What devices say is shown as plain text."""
+    table = Table(expand=True)
+    for heading in ("device", "presence", "agent", "groups", "modules", "last job", "sandbox"):
+        table.add_column(heading, no_wrap=heading in {"device", "presence"})
+    for view in views:
+        table.add_row(Text(view.id), _presence(view), *_said(view.reported))
+    return table
+
+
+def sandbox_of(reported: Reported) -> str:
+    """Give the posture in a word: ``full``, or the layers that are not on."""
+    lacking = [layer for layer, state in reported.sandbox.items() if state.startswith("off")]
+    return f"no {', '.join(lacking)}" if lacking else "full" if reported.sandbox else ""
+
+
+def _presence(view: DeviceView) -> Text:
+    presence = view.presence
+    if presence is None:
+        return Text("never seen", style="yellow")
+    if presence.degraded:
+        return Text(presence.degraded, style="yellow")
+    return Text(f"{view.state} since {_time(presence.since)}", style=_COLOURS.get(view.state, "yellow"))
+
+
+def _said(reported: Reported | None) -> tuple[Text, Text, Text, Text, Text]:
+    if reported is None:
+        return Text(), Text(), Text(), Text(), Text()
+    job = reported.last_job
+    posture = sandbox_of(reported)
+    return (
+        Text(f"{reported.version} {reported.engine}"),
+        Text(", ".join(reported.groups)),
+        Text("\n").join(map(_module, reported.modules)),
+        Text(f"{job.state} {_time(job.at)}\n{job.id}" if job is not None else ""),
+        Text(posture, style="green" if posture == "full" else "yellow"),
+    )
+
+
+def _module(module: ReportedModule) -> Text:
+    text = Text(f"{module.name}@{module.version} ")
+    text.append(module.state, style=_MODULE_COLOURS.get(module.state, ""))
+    if module.reason:
+        text.append(f" ({module.reason})")
+    if module.available:
+        text.append(f", {module.available} available", style="cyan")
+    return text
+
+
+def _time(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).astimezone().strftime("%m-%d %H:%M")

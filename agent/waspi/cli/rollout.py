@@ -1,0 +1,154 @@
+"""``waspi rollout``: a release, stage by stage."""
+
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Annotated
+
+import typer
+from rich.live import Live
+
+from waspi.cli.broker_options import (
+    BrokerChoice,
+    BrokerOption,
+    CaOption,
+    CertOption,
+    FleetOption,
+    KeyOption,
+    ProfileOption,
+)
+from waspi.cli.console import note, write_json, write_line
+from waspi.cli.duration import seconds
+from waspi.cli.examples import examples
+from waspi.cli.exit_code import ExitCode
+from waspi.cli.repo_options import KeysOption, RepoOption, percent, release_named
+from waspi.cli.rollout_board import json_of_progress, line_of_progress, now_s, render
+from waspi.errors import BrokerError, UsageError
+from waspi.fleet.client import Client
+from waspi.fleet.repository.repository import Repository
+from waspi.fleet.rollout.census import Census
+from waspi.fleet.rollout.phase import Phase
+from waspi.fleet.rollout.plan import RolloutPlan
+from waspi.fleet.rollout.record import RolloutRecord
+from waspi.fleet.rollout.runner import Rollout
+
+app = typer.Typer(rich_markup_mode="rich", add_completion=False)
+
+Show = Callable[[RolloutRecord, Census, float], None]
+LOOK_TIMEOUT_S = 30.0
+
+
+@app.command(
+    epilog=examples(
+        "waspi rollout stats=1.2.0 --group kitchen --repo ./releases",
+        "waspi rollout stats=1.2.0 --group kitchen --stages 5%,100% --max-failed 0% --soak 1h --json",
+        "waspi rollout stats=1.2.0 --group kitchen --abort",
+    )
+)
+def rollout(
+    release: Annotated[str, typer.Argument(metavar="NAME=VERSION", help="A release of the repository.")],
+    *,
+    group: Annotated[str, typer.Option("--group", metavar="ID", help="Group whose devices shall run it.")],
+    repo: RepoOption,
+    stages: Annotated[
+        str, typer.Option("--stages", metavar="LIST", help="Shares of the devices, rising.")
+    ] = "1%,10%,50%,100%",
+    max_failed: Annotated[
+        str, typer.Option("--max-failed", metavar="PERCENT", help="Share of a stage that may fail.")
+    ] = "2%",
+    soak: Annotated[str, typer.Option("--soak", metavar="TIME", help="How long each stage must stay well.")] = "10m",
+    patience: Annotated[
+        str, typer.Option("--patience", metavar="TIME", help="How long a device may take before it counts as lost.")
+    ] = "30m",
+    abort: Annotated[bool, typer.Option("--abort", help="Call the rollout off: all go back.")] = False,
+    look: Annotated[str, typer.Option("--look", metavar="TIME", help="How often to look at the fleet.")] = "2s",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line for each change.")] = False,
+    keys: KeysOption = None,
+    broker: BrokerOption = None,
+    fleet: FleetOption = None,
+    profile: ProfileOption = None,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+) -> int:
+    """Roll a release out stage by stage, as far as the devices' own reports allow.
+
+    It pauses by itself while too many devices are lost, and takes the release back when it fails on too many: exit
+    code 1. Stopped or killed, it goes on where it was with the same command.
+    """
+    name, version = release_named(release)
+    repository = Repository(repo, keys=keys)
+    choice = BrokerChoice.of(broker, fleet, profile, ca, cert, key)
+    plan = RolloutPlan(
+        group=group,
+        name=name,
+        version=version,
+        stages=tuple(percent(each) for each in stages.split(",")),
+        max_failed=percent(max_failed),
+        soak_s=seconds(soak),
+        patience_s=seconds(patience),
+    ).check()
+    look_s = seconds(look)
+    with choice.client() as client, _display(as_json=as_json) as show:
+        if abort:
+            running = Rollout.resume(repository, group, name)
+            running.abort(now_s())
+        else:
+            if not any(group in view.groups for view in client.devices(LOOK_TIMEOUT_S).values()):
+                raise UsageError(f"no device reports to be in group {group}; nothing was published")
+            running = Rollout.begin(repository, plan, now_s())
+        _run(running, client, look_s, show)
+    ended = running.record
+    if ended.phase is Phase.DONE:
+        note(f"{ended.plan.label} is on {ended.percent:g}% of {group}")
+        return ExitCode.OK
+    note(f"{ended.plan.label} was taken back from {group}: {ended.reason}")
+    return ExitCode.JOB_FAILED
+
+
+def _run(running: Rollout, client: Client, look_s: float, show: Show) -> None:
+    pause = threading.Event()
+    while True:
+        try:
+            views = client.devices(LOOK_TIMEOUT_S).values()
+        except BrokerError as error:
+            note(f"the rollout waits for the broker: {error.message}")
+        else:
+            census = running.step(views, now_s())
+            show(running.record, census, now_s())
+            if running.record.phase.final:
+                return
+        try:
+            pause.wait(look_s)
+        except KeyboardInterrupt:
+            note("stopped; the same command goes on with it, and with --abort it takes it back")
+            raise
+
+
+@contextlib.contextmanager
+def _display(*, as_json: bool) -> Iterator[Show]:
+    if as_json or not sys.stdout.isatty():
+        yield _Lines(as_json=as_json)
+        return
+    with Live(auto_refresh=False) as live:
+        yield lambda record, census, now: live.update(render(record, census, now), refresh=True)
+
+
+class _Lines:
+    """Writes a line when something changed."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._last: object = None
+
+    def __call__(self, record: RolloutRecord, census: Census, now: float) -> None:
+        seen = (record.phase, record.stage, record.reason, census)
+        if seen == self._last:
+            return
+        self._last = seen
+        if self._as_json:
+            write_json(json_of_progress(record, census, now))
+        else:
+            write_line(line_of_progress(record, census, now))
+            sys.stdout.flush()

@@ -1,0 +1,1 @@
+"""Staged rollouts: deployments published step by step, as far as the devices' own reports allow."""

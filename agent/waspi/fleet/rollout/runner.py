@@ -1,0 +1,135 @@
+"""A rollout at work: looks at the fleet, decides, writes down what comes next, and does it. Needs no server.
+
+Killed anywhere, it goes on from its record: what is published twice is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from waspi.errors import RepositoryError, UsageError
+from waspi.fleet.rollout.census import Census, take_census
+from waspi.fleet.rollout.decision import abort, decide, deployed
+from waspi.fleet.rollout.outcome import share_of
+from waspi.fleet.rollout.record import RolloutRecord, load_record
+from waspi.model.deployment import Deployment
+from waspi.protocol.wanted import Share
+
+if TYPE_CHECKING:
+    from waspi.fleet.registry import DeviceView
+    from waspi.fleet.repository.repository import Repository
+    from waspi.fleet.rollout.plan import RolloutPlan
+    from waspi.model.deployment import DeploymentEntry
+
+LookAtFleet = Callable[[], Iterable["DeviceView"]]
+
+
+class Progress(Protocol):
+    """Whoever wants to be told how it goes."""
+
+    def __call__(self, record: RolloutRecord, census: Census) -> None:
+        """After each look: the record, and the fleet that it was decided by."""
+
+
+class Rollout:
+    """One rollout, and the repository that it publishes to."""
+
+    def __init__(self, repository: Repository, record: RolloutRecord) -> None:
+        self._repository = repository
+        self.record = record
+
+    @classmethod
+    def begin(cls, repository: Repository, plan: RolloutPlan, now: float) -> Rollout:
+        """Begin ``plan``, or go on with it when it is on its way.
+
+        Raises :class:`UsageError` when another rollout of the module to the group is on its way, or there is nothing to
+        roll out; :class:`RepositoryError` when the release is not in the repository.
+        """
+        plan.check()
+        known = load_record(repository.folder, plan.group, plan.name)
+        if known is not None and not known.phase.final:
+            if known.plan != plan:
+                raise UsageError(
+                    f"the rollout of {known.plan.label} to {plan.group} is {known.phase}; go on with its own options, "
+                    "or call it off with --abort"
+                )
+            return cls(repository, known)
+        contents = repository.contents()
+        contents.release(plan.name, plan.version)
+        held = _entry(repository.published().deployments, plan)
+        if held is not None and held.version == plan.version and held.stage >= plan.stages[-1]:
+            raise UsageError(f"{plan.label} is deployed to {held.stage:g}% of {plan.group} already")
+        # A number that no deployment has said of this version: devices on which it failed before try it again.
+        tries = dict(known.tries) if known is not None else {}
+        if known is not None and known.plan.version == plan.version:
+            tries[plan.version] = tries.get(plan.version, 0) + 1
+        if held is not None and held.version == plan.version:
+            tries[plan.version] = max(tries.get(plan.version, 0), held.retry + 1)
+        rollout = cls(repository, RolloutRecord(plan, since=now, before=held, tries=tries))
+        rollout.record.save(repository.folder)
+        return rollout
+
+    @classmethod
+    def resume(cls, repository: Repository, group: str, name: str) -> Rollout:
+        """Go on with whatever is on its way; raises :class:`UsageError` when nothing is."""
+        known = load_record(repository.folder, group, name)
+        if known is None or known.phase.final:
+            raise UsageError(f"no rollout of {name} to {group} is on its way")
+        return cls(repository, known)
+
+    def abort(self, now: float, reason: str = "called off by the operator") -> None:
+        """Call it off: the next :meth:`step` takes it back."""
+        self._become(abort(self.record, now, reason))
+
+    def step(self, views: Iterable[DeviceView], now: float) -> Census:
+        """Look once, and do whatever is to be done; gives what was seen.
+
+        Raises :class:`RepositoryError` when somebody else has deployed another version meanwhile.
+        """
+        seen = list(views)
+        if self.record.phase.acts:
+            self._act(seen, now)
+        census = self._look(seen)
+        while (after := decide(self.record, census, now)) is not self.record:
+            self._become(after)
+            if after.phase.acts:
+                self._act(seen, now)
+                census = self._look(seen)
+        return census
+
+    def _look(self, views: list[DeviceView]) -> Census:
+        plan, deployments = self.record.plan, self._repository.published().deployments
+        if not self.record.phase.final and _entry(deployments, plan) != self.record.entry():
+            raise RepositoryError(
+                f"somebody else deployed {plan.name} to {plan.group} during the rollout; call it off with --abort, or "
+                f"let the deployment say again what the rollout's last stage was"
+            )
+        return take_census(views, self.record, deployments)
+
+    def _act(self, views: list[DeviceView], now: float) -> None:
+        """Publish what the phase is for, unless that was done before this process was killed."""
+        plan, entry = self.record.plan, self.record.entry()
+        if _entry(self._repository.published().deployments, plan) != entry:
+            if entry is None:
+                self._repository.undeploy(plan.group, plan.name)
+            else:
+                self._repository.put(plan.group, entry)
+            self._repository.publish()
+        deployment = self._repository.published().deployments.get(plan.group) or Deployment(plan.group, 0)
+        cohort = frozenset(
+            view.id
+            for view in views
+            if view.online and share_of(view, plan.group, plan.name, {plan.group: deployment}) is Share.STAGE
+        )
+        self._become(deployed(self.record, now, serial=deployment.serial, cohort=cohort))
+
+    def _become(self, record: RolloutRecord) -> None:
+        if record is not self.record:
+            record.save(self._repository.folder)
+            self.record = record
+
+
+def _entry(deployments: Mapping[str, Deployment], plan: RolloutPlan) -> DeploymentEntry | None:
+    deployment = deployments.get(plan.group)
+    return None if deployment is None else deployment.entry(plan.name)
