@@ -17,7 +17,7 @@ from cross.wheelhouse import EXTRAS, TESTS, third_party, wheelhouse
 PIP = """
 set -eu
 PYTHONPATH=$(echo /usr/share/python-wheels/pip-*.whl) python -m pip install --no-index --find-links /wheelhouse \\
-    --no-compile --quiet "$@"
+    --quiet "$@"
 """
 
 
