@@ -1,6 +1,7 @@
 """Run the bench: every measurement in turn, then a table of ratios and targets.
 
-``python -m bench.run [--quick] [--only NAME]... [--json] [--output DIR] [--wheel FILE]``
+``python -m bench.run [--quick] [--only NAME]... [--json] [--output DIR] [--wheel FILE]``,
+or ``--redraw``.
 
 A measurement is a module with ``NAME`` and ``measure(session) -> Section``; it is added to ``MEASUREMENTS``.
 """
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from bench import calls, cancel, memory, roundtrip, start, wheel, worker_start, writes
 from bench.machine import Machine
 from bench.picture import picture
-from bench.report import Report
+from bench.report import Report, read
 from bench.session import GUEST, ROOT, Session, cache_folder
 from bench.table import markdown
 
@@ -33,6 +34,9 @@ RESULTS: Final = ROOT / "bench" / "results"
 def main() -> int:
     """Measure, print, write."""
     arguments = _arguments()
+    if arguments.redraw:
+        write(read(RESULTS / "latest.json"), RESULTS)
+        return 0
     if not GUEST.exists():
         print(f"bench: {GUEST.relative_to(ROOT)} is missing; make it: make setup", file=sys.stderr)
         return 2
@@ -82,6 +86,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--output", type=Path, metavar="DIR", help="write latest.json, table.md and latest.svg there")
     parser.add_argument("--wheel", type=Path, metavar="FILE", help="the wheel to weigh; default: the newest in dist/")
+    parser.add_argument(
+        "--redraw", action="store_true", help="measure nothing: table and picture anew from latest.json"
+    )
     arguments = parser.parse_args()
     # A part of the bench, or a quick one, must not pass for the whole.
     if arguments.output is None and not arguments.only and not arguments.quick:

@@ -34,15 +34,19 @@ class Subject:
             stderr=self._errors,
             text=True,
         )
-        hello = self._read()
+        try:
+            hello = self._read()
+        except BaseException:
+            self.close()
+            raise
         self.version = str(hello["version"])
         self.operations: tuple[str, ...] = tuple(hello["operations"])
         self._counts: dict[str, int] = {}
 
     @classmethod
-    def waspi(cls) -> Self:
+    def waspi(cls, guest: Path = GUEST) -> Self:
         """waspi, as it lies in this checkout."""
-        return cls("waspi", Path(sys.executable), "subject_waspi", GUEST, str(ROOT / "agent"))
+        return cls("waspi", Path(sys.executable), "subject_waspi", guest, str(ROOT / "agent"))
 
     @classmethod
     def peer(cls, peer: Peer, folder: Path) -> Self:
@@ -82,13 +86,15 @@ class Subject:
         said = self._errors.read().strip().splitlines()
         raise PeerAbsentError(f"does not run: {said[-1] if said else f'exit {self._process.returncode}'}")
 
+    def close(self) -> None:
+        """End the process and wait for it."""
+        with self._errors, self._process as process:
+            process.communicate(timeout=20)  # closes its input, at whose end it leaves
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._process.stdin is not None  # noqa: S101 - Popen was given a pipe
-        self._process.stdin.close()
-        self._process.wait(20)
-        self._errors.close()
+        self.close()
