@@ -1,0 +1,106 @@
+"""The real updater in its own process; the test plays the agent, the broker and the depot."""
+
+from __future__ import annotations
+
+import selectors
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from waspi.ota import errand
+from waspi.ota.errand import Errand, Finished, Message, decode_message, encode_message
+from waspi.ota.messenger import Messenger, command
+from waspi.protocol.depot import (
+    RangeChunk,
+    RangeRequest,
+    Refusal,
+    RefusalKind,
+    decode_range_request,
+    encode_range_chunk,
+)
+
+Answerer = Callable[[RangeRequest, RangeChunk], Iterable[RangeChunk | bytes]]
+"""What is sent for a request instead of the honest chunk: any number of chunks, or bytes that are none."""
+
+
+def honestly(_request: RangeRequest, chunk: RangeChunk) -> Iterable[RangeChunk | bytes]:
+    return (chunk,)
+
+
+class UpdaterRun:
+    """One run; ``requests`` is all that was asked for, ``said`` all that the updater said."""
+
+    def __init__(
+        self, folder: Path, task: Errand, answer: Answerer = honestly, environment: dict[str, str] | None = None
+    ) -> None:
+        self._folder = folder
+        self._answer = answer
+        self._selector = selectors.DefaultSelector()
+        self.requests: list[RangeRequest] = []
+        self.said: list[Message] = []
+        self.ended = ""
+        variables = [f"{key}={value}" for key, value in (environment or {}).items()]
+        program = ("/usr/bin/env", *variables, *command())
+        self._messenger = Messenger(self._selector, program, self._on_message, self._on_end)
+        self._messenger.send(encode_message(task))
+
+    @property
+    def last_word(self) -> Finished | None:
+        return next((each for each in self.said if isinstance(each, Finished)), None)
+
+    def of(self, kind: type[Message]) -> list[Message]:
+        return [each for each in self.said if isinstance(each, kind)]
+
+    def asked_for(self, suffix: str) -> list[int]:
+        """Offsets that were asked for of files whose names end so."""
+        return [each.offset for each in self.requests if each.path.endswith(suffix)]
+
+    def finish(self, within_s: float = 60.0) -> UpdaterRun:
+        """Run to its end."""
+        self.until(lambda: bool(self.ended), within_s)
+        self._selector.close()
+        return self
+
+    def until(self, holds: Callable[[], bool], within_s: float = 60.0) -> None:
+        """Run until something holds, or it ends."""
+        end = time.monotonic() + within_s
+        while not self.ended and not holds():
+            assert time.monotonic() < end, "the updater does not come to that"
+            self.step()
+
+    def step(self) -> None:
+        """One round."""
+        for key, _ in self._selector.select(0.05):
+            key.data()
+
+    def let_go(self) -> None:
+        """Close the socket, as an agent that dies does."""
+        self._messenger._let_go()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._messenger.kill()
+
+    def _on_message(self, data: bytes) -> None:
+        if data[:1] != errand.DEPOT:
+            message = decode_message(data)
+            assert message is not None
+            self.said.append(message)
+            return
+        request = decode_range_request(data[1:])
+        self.requests.append(request)
+        for each in self._answer(request, self._honest(request)):
+            payload = each if isinstance(each, bytes) else encode_range_chunk(each)
+            self._messenger.send(errand.DEPOT + payload)
+
+    def _honest(self, request: RangeRequest) -> RangeChunk:
+        path = self._folder / request.path
+        if not path.exists():
+            refusal = Refusal(RefusalKind.NOT_FOUND, "no such file")
+            return RangeChunk(request.token, request.path, request.offset, error=refusal)
+        data = path.read_bytes()
+        part = data[request.offset : request.offset + request.length]
+        return RangeChunk(request.token, request.path, request.offset, len(data), part)
+
+    def _on_end(self, how: str) -> None:
+        self.ended = how
