@@ -8,6 +8,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from waspi.device.catalog import Catalog
 from waspi.device.clock import Clock
@@ -197,7 +198,14 @@ class Intake:
             delivery=message.packet_id if decision.plain else None,
         )
         # Whether the id is new the journal finds out with the insertion: a look-up before would cost every job.
-        self._jobs.take(row, job, lambda: self._acknowledge(message), lambda: self._was_known(decision, message))
+        acknowledge = (
+            partial(self._acknowledge_plain, job.id, message) if row.plain else partial(self._acknowledge, message)
+        )
+        self._jobs.take(row, job, acknowledge, lambda: self._was_known(decision, message))
+
+    def _acknowledge_plain(self, job_id: str, message: Incoming) -> None:
+        if self._acknowledge(message):
+            self._outbox.acknowledged(job_id)
 
     def _was_known(self, decision: Admitted, message: Incoming) -> None:
         known = self._journal.reader.job(decision.job.id)
@@ -234,6 +242,8 @@ class Intake:
         if known.result:
             asked = replace(known, reply_to=reply_to, correlation=correlation)
             self._say(asked, decode_result(known.result), known.result, message)
+        elif known.plain and not known.state.final:
+            self._acknowledge_plain(known.id, message)
         else:
             self._acknowledge(message)  # its result is still to come, or was dropped for space long after delivery
 

@@ -70,6 +70,7 @@ class Outbox:
         self._chunks: deque[tuple[int, bytes]] = deque()
         self._sending_bytes = 0
         self._refusals: dict[int, _Refusal] = {}
+        self._acknowledged: set[str] = set()
         self._refused_in_a_row = 0
         self._backoff = Backoff(first=1.0, longest=60.0)
         self._not_before = 0.0
@@ -100,12 +101,20 @@ class Outbox:
         if self._link.online:
             self._passing.append((message, then))
 
+    def acknowledged(self, job_id: str) -> None:
+        """The message of a plain job was acknowledged on this connection.
+
+        A broker reads in order: when it answers for the job's result, which goes out later, it has that, too.
+        """
+        self._acknowledged.add(job_id)
+
     def on_online(self) -> None:
         """A new connection: what was in flight on the old one goes again, and what was refused is tried again."""
         self._tokens.clear()
         self._sending.clear()
         self._sending_bytes = 0
         self._refusals.clear()
+        self._acknowledged.clear()
         self._refused_in_a_row = 0
         self._passing.clear()
         self._chunks.clear()
@@ -161,7 +170,7 @@ class Outbox:
         self._backoff.reset()
         self._refused_in_a_row = 0
         self._refusals.pop(row_id, None)
-        self._done_with(row_id)
+        self._done_with(row_id, sending.row.entry.job_id)
 
     def next_deadline(self) -> float | None:
         """When :meth:`pump` wants to be called although nothing happened."""
@@ -200,9 +209,12 @@ class Outbox:
                 del self._refusals[row_id]
         return None
 
-    def _done_with(self, row_id: int) -> None:
+    def _done_with(self, row_id: int, published: str | None = None) -> None:
+        settles = published is not None and published in self._acknowledged
+        if settles:
+            self._acknowledged.remove(published or "")
         self._sent.add(row_id)
-        self._ledger.enter([Sent(row_id)], lambda _rows: self._sent.discard(row_id))
+        self._ledger.enter([Sent(row_id, settles)], lambda _rows: self._sent.discard(row_id))
 
     def _load(self) -> bool:
         rows = self._reader.outbox(self._last, _HELD, max_bytes=_HELD_BYTES)

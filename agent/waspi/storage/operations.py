@@ -76,6 +76,9 @@ class Sent:
 
     urgent: ClassVar[bool] = False
     outbox_id: int
+    settles_delivery: bool = False
+    """The broker has surely seen the acknowledgement of the job's own message, because it has answered something that
+    was sent after it: the packet identifier of that message may now come again with another message."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,14 +44,16 @@ class Reader:
         return rows[0] if rows else None
 
     def by_delivery(self, packet_id: int, body_hash: bytes) -> JobRow | None:
-        """The recent plain job that a message with DUP set repeats: same packet identifier, same payload."""
+        """The recent plain job that a message with DUP set repeats: same packet identifier, same payload.
+
+        Only the newest one with that identifier: when a broker uses it again, it has done with those before.
+        """
         rows = self._jobs(
-            "WHERE seq > (SELECT MAX(seq) FROM job) - ? AND delivery = ? AND body_hash = ? ORDER BY seq DESC LIMIT 1",
+            "WHERE seq > (SELECT MAX(seq) FROM job) - ? AND delivery = ? ORDER BY seq DESC LIMIT 1",
             DELIVERY_WINDOW,
             packet_id,
-            body_hash,
         )
-        return rows[0] if rows else None
+        return rows[0] if rows and rows[0].body_hash == body_hash else None
 
     def queued(self, limit: int, *, without: Collection[str] = (), max_bytes: int | None = None) -> list[JobRow]:
         """The next ``limit`` jobs to start, with bodies: highest priority first, then in order of arrival.

@@ -50,7 +50,7 @@ class Transaction:
             case Deliver():
                 return self._deliver(operation.entry)
             case Sent():
-                self._sent(operation.outbox_id)
+                self._sent(operation)
             case ForgetDeliveries():
                 self._connection.execute("UPDATE job SET delivery = NULL WHERE delivery IS NOT NULL")
             case Prune():
@@ -169,9 +169,12 @@ class Transaction:
         self.tally.outbox_bytes += size
         return row
 
-    def _sent(self, outbox_id: int) -> None:
-        found = self._connection.execute("SELECT size FROM outbox WHERE id = ?", (outbox_id,)).fetchone()
+    def _sent(self, operation: Sent) -> None:
+        outbox_id = operation.outbox_id
+        found = self._connection.execute("SELECT size, job FROM outbox WHERE id = ?", (outbox_id,)).fetchone()
         if found is not None:
+            if operation.settles_delivery:
+                self._connection.execute("UPDATE job SET delivery = NULL WHERE seq = ?", (found[1],))
             self._connection.execute("DELETE FROM outbox WHERE id = ?", (outbox_id,))
             self.tally.outbox_messages -= 1
             self.tally.outbox_bytes -= found[0]

@@ -1,4 +1,4 @@
-"""One device whose agent dies at a chosen write, a publisher that gives it every kind of job, and what must hold then."""
+"""One device whose agent dies at a chosen write, a publisher with every kind of job, and what must hold then."""
 
 from __future__ import annotations
 
@@ -19,6 +19,15 @@ from waspi.storage.reader import Reader
 JOBS = 9
 """Ids that the scripted workload uses, the plain request included."""
 _DEADLINE_S = 60.0
+_CONFIG = """\
+[modules.append]
+path = "{guest}"
+version = "1.0.0"
+[queue]
+workers = 1
+[status]
+report = "none"
+"""
 
 
 @dataclass(slots=True)
@@ -56,7 +65,7 @@ class CrashWorld:
             url,
             name,
             environment=self.faults.environment(),
-            rest=f'[modules.append]\npath = "{guest}"\nversion = "1.0.0"\n[queue]\nworkers = 1\n[status]\nreport = "none"',
+            rest=_CONFIG.format(guest=guest),
         )
         self.publisher = Publisher(url, f"publisher-{name}", device=name)
         self.killed = False

@@ -27,7 +27,7 @@ AT_ONCE = 3
 def test_fault_06_the_agent_is_killed_at_every_write(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], record_property: pytest.RecordProperty
 ) -> None:
-    seed = int(os.environ.get("WASPI_SEED", random.randrange(1 << 32)))
+    seed = int(os.environ.get("WASPI_SEED", random.randrange(1 << 32)))  # noqa: S311 - a seed
     chance = random.Random(seed)  # noqa: S311 - a seed, so that a failure can be seen again
     wasm = {"append": wat2wasm(APPEND), "loop": wat2wasm(LOOP)}
     report = Report()
