@@ -25,6 +25,8 @@ COMMANDS: Final = {
     "agent": "waspi.cli.agent",
     "config": "waspi.cli.config",
     "journal": "waspi.cli.journal",
+    "modules": "waspi.cli.modules",
+    "rollback": "waspi.cli.rollback",
     "doctor": "waspi.cli.doctor.command",
     "keys": "waspi.cli.keys",
     "broker": "waspi.cli.broker",

@@ -73,6 +73,17 @@ max_mib = 256                     # modules and their compiled artifacts
 report = "slow"                   # state changes that are told: "all", "slow", "none"
 slow_after_ms = 500
 
+# [updates]                       # with this table, the device takes modules that its groups' deployments name
+# root = "1.root.json"            # the repository's first root metadata: trust begins there
+# url = "https://updates.example" # of the repository; left out: from the depots on MQTT (waspi depot)
+# interval_s = 3600               # between two looks, when no depot announces anything
+# spread_s = 10                   # an announcement is followed after so long at most, by chance
+# range_kib = 64                  # asked for at once; less on links where that takes seconds
+# window = 8                      # ranges asked for at once
+# trial_jobs = 20                 # a release is on trial until so many jobs have ended well ...
+# trial_s = 3600                  # ... or for so long,
+# trial_failures = 3              # and is rolled back when so many fail through its fault
+
 # [modules.append]                # a module that lies on this device; topic .../run/append runs it
 # path = "/usr/share/waspi/append.wasm"
 # version = "1.0.0"
