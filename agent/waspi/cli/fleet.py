@@ -1,5 +1,6 @@
 """``waspi fleet``: the fleet at a glance."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -23,6 +24,8 @@ from waspi.errors import UsageError
 from waspi.fleet.selection import Selection
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
+
+_WIDE = 500
 
 
 @app.command(
@@ -71,7 +74,8 @@ def fleet(
         for view in views:
             write_json(json_of_device(view))
         return ExitCode.OK
-    Console().print(render(views))
+    # What is piped on has no width: each device stays on its lines.
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(render(views))
     there = sum(view.online for view in views)
     note(f"{len(views)} of {len(known)} devices, {there} online")
     return ExitCode.OK

@@ -19,9 +19,9 @@ _MODULE_COLOURS = {"ACTIVE": "green", "TRIAL": "cyan", "FAILED": "red", "ROLLED_
 
 def render(views: Iterable[DeviceView]) -> Table:
     """Give the devices as a table, one row each. What devices say is shown as plain text."""
-    table = Table(expand=True)
+    table = Table()
     for heading in ("device", "presence", "agent", "groups", "modules", "last job", "sandbox"):
-        table.add_column(heading, no_wrap=heading in {"device", "presence"})
+        table.add_column(heading, no_wrap=heading == "device", overflow="fold")
     for view in views:
         table.add_row(Text(view.id), _presence(view), *_said(view.reported))
     return table
