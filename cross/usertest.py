@@ -20,6 +20,7 @@ from cross.board_python import install, prepared
 from cross.board_source import lay_out
 from cross.command import run
 from cross.failure import exit_with
+from cross.foreign_artifact import check_foreign_artifacts
 from cross.inside import inside
 from cross.target import TARGETS, Target, add_target_argument
 
@@ -41,7 +42,8 @@ def usertest(target: Target, suite: str, arguments: Sequence[str]) -> int:
         run(["cp", "-a", base, root])
         install(root, target)
         lay_out(root, target)
-        run(inside(root, ["waspi", "--version"]))
+        print(run(inside(root, ["waspi", "--version"])), end="", flush=True)
+        check_foreign_artifacts(root)
         reasons = excluded()
         for node, reason in reasons.items():
             print(f"[left  ] {node}: {reason}")
