@@ -1,0 +1,190 @@
+"""The decisions of a rollout, one look at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from waspi.errors import IllegalTransitionError, RepositoryError, UsageError
+from waspi.fleet.rollout.census import Census
+from waspi.fleet.rollout.decision import abort, decide, deployed, too_many
+from waspi.fleet.rollout.outcome import Outcome
+from waspi.fleet.rollout.phase import TRANSITIONS, Phase
+from waspi.fleet.rollout.plan import RolloutPlan
+from waspi.fleet.rollout.record import RolloutRecord, load_record, record_path
+from waspi.model.deployment import DeploymentEntry
+
+PLAN = RolloutPlan("kitchen", "append", "2.0.0", stages=(10.0, 100.0), max_failed=2, soak_s=600, patience_s=1800)
+WATCHING = RolloutRecord(PLAN, Phase.WATCHING, since=1000, stage_since=1000)
+
+
+def census(**counts: int) -> Census:
+    outcomes = {f"{outcome}-{number}": Outcome(outcome) for outcome, count in counts.items() for number in range(count)}
+    reasons = {device: "trap" for device, outcome in outcomes.items() if outcome is Outcome.FAILED}
+    return Census(outcomes, reasons, frozenset(device for device, outcome in outcomes.items() if outcome.taken))
+
+
+def phases(record: RolloutRecord, *looks: tuple[float, Census]) -> list[Phase]:
+    found = []
+    for now, seen in looks:
+        record = decide(record, seen, now)
+        found.append(record.phase)
+    return found
+
+
+def test_a_stage_soaks_from_when_all_have_it() -> None:
+    some, everybody = census(active=9, working=1), census(active=9, trial=1)
+    assert phases(
+        WATCHING, (1100, some), (1200, everybody), (1799, everybody), (1800, everybody)
+    ) == [Phase.WATCHING, Phase.SOAKING, Phase.SOAKING, Phase.DEPLOYING]  # fmt: skip
+
+
+def test_who_begins_again_begins_the_soak_again() -> None:
+    everybody, one_less = census(active=10), census(active=9, waiting=1)
+    assert phases(
+        WATCHING, (1000, everybody), (1599, one_less), (1600, everybody), (2100, everybody), (2200, everybody)
+    ) == [Phase.SOAKING, Phase.WATCHING, Phase.SOAKING, Phase.SOAKING, Phase.DEPLOYING]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("seen", "after"),
+    [
+        (census(active=49, failed=1), Phase.SOAKING),
+        (census(active=48, failed=1), Phase.ABORTING),
+        (census(active=49, lost=1), Phase.SOAKING),
+        (census(active=48, lost=1), Phase.PAUSED),
+        (census(active=97, lost=1, failed=1, waiting=1), Phase.WATCHING),
+        (census(active=96, lost=1, failed=2, waiting=1), Phase.PAUSED),
+        (census(active=2, away=50, outside=50, failed=1), Phase.ABORTING),
+        (census(failed=1), Phase.ABORTING),
+        (census(), Phase.SOAKING),
+    ],
+)
+def test_the_allowance_is_of_the_stages_devices(seen: Census, after: Phase) -> None:
+    assert decide(WATCHING, seen, 1001).phase is after
+
+
+def test_patience_ends() -> None:
+    late = census(active=10, working=1)
+    assert decide(WATCHING, late, 2799).phase is Phase.WATCHING
+    paused = decide(WATCHING, late, 2800)
+    assert paused.phase is Phase.PAUSED
+    assert "1 are late" in paused.reason
+    assert decide(paused, census(active=11), 2801).phase is Phase.WATCHING
+    assert decide(WATCHING, census(active=99, working=1), 2800).phase is Phase.SOAKING  # within the allowance
+
+
+def test_an_empty_stage_does_not_soak() -> None:
+    soaking = WATCHING.become(Phase.SOAKING, 1000)
+    assert decide(soaking, census(outside=5), 1001).phase is Phase.DEPLOYING
+    last = dataclasses.replace(soaking, stage=1)
+    assert decide(last, census(active=1), 1599).phase is Phase.SOAKING
+    assert decide(last, census(active=1), 1600).phase is Phase.DONE
+
+
+def test_the_way_back() -> None:
+    record = abort(WATCHING, 1500, "because")
+    assert (record.phase, record.reason) == (Phase.ABORTING, "because")
+    assert decide(record, census(active=5), 1501) is record  # it is left by publishing
+    returning = deployed(record, 1502, serial=4, cohort=frozenset())
+    assert decide(returning, census(active=1), 1503) is returning
+    assert decide(returning, census(active=1), 1502 + 1800).phase is Phase.ABORTED  # some cannot be reached
+    ended = decide(returning, census(outside=5), 1503)
+    assert (ended.phase, ended.reason) == (Phase.ABORTED, "because")
+    assert abort(ended, 1600, "again") is ended
+
+
+@given(st.integers(0, 10_000), st.integers(1, 10_000), st.integers(0, 10_000))
+def test_too_many_is_exact(count: int, of: int, hundredths: int) -> None:
+    if too_many(count, of, hundredths / 100):
+        assert count * 10_000 >= hundredths * of
+    else:
+        assert count * 10_000 <= hundredths * of
+
+
+@given(
+    st.sampled_from(list(Phase)),
+    st.integers(0, 1),
+    st.dictionaries(st.text(max_size=4), st.sampled_from(list(Outcome)), max_size=30),
+    st.floats(0, 1e5),
+)
+def test_whatever_is_seen_the_table_holds(phase: Phase, stage: int, seen: dict[str, Outcome], now: float) -> None:
+    record = RolloutRecord(PLAN, phase, stage=stage, since=500, stage_since=400)
+    after = decide(record, Census(seen), now)
+    assert after is record or after.phase in TRANSITIONS[phase]
+    assert after.stage in {stage, stage + 1}
+    assert after.stage < len(PLAN.stages)
+    if Outcome.FAILED not in seen.values():
+        assert after.phase is not Phase.ABORTING or phase is Phase.ABORTING
+
+
+def test_illegal_steps_are_refused() -> None:
+    with pytest.raises(IllegalTransitionError, match="from WATCHING to DONE"):
+        WATCHING.become(Phase.DONE, 0)
+
+
+def test_the_record_on_disk(tmp_path: Path) -> None:
+    record = RolloutRecord(
+        PLAN,
+        Phase.PAUSED,
+        1,
+        5.5,
+        4.5,
+        frozenset({"pi-1", "pi-2"}),
+        9,
+        DeploymentEntry("append", "1"),
+        {"2.0.0": 3},
+        "x",
+    )
+    assert load_record(tmp_path, "kitchen", "append") is None
+    record.save(tmp_path)
+    assert load_record(tmp_path, "kitchen", "append") == record
+    path = record_path(tmp_path, "kitchen", "append")
+    whole = path.read_text()
+    for damaged in ("", "[]", "{}", whole.replace("PAUSED", "LOST"), whole.replace('"stage": 1', '"stage": 7')):
+        path.write_text(damaged)
+        with pytest.raises(RepositoryError, match="is damaged"):
+            load_record(tmp_path, "kitchen", "append")
+
+
+@pytest.mark.parametrize(
+    ("before", "goes_on_with", "goes_back_to"),
+    [
+        (None, None, None),
+        (DeploymentEntry("append", "1"), "1", DeploymentEntry("append", "1")),
+        (DeploymentEntry("append", "1", 50.0), None, DeploymentEntry("append", "1", 50.0)),
+        (DeploymentEntry("append", "1", 50.0, "0"), "0", DeploymentEntry("append", "1", 50.0, "0")),
+        (DeploymentEntry("append", "2.0.0", 5.0, "1"), "1", DeploymentEntry("append", "2.0.0", 0.0, "1")),
+        (DeploymentEntry("append", "2.0.0", 5.0), None, None),
+    ],
+)
+def test_what_was_before_comes_back(
+    before: DeploymentEntry | None, goes_on_with: str | None, goes_back_to: DeploymentEntry | None
+) -> None:
+    record = dataclasses.replace(WATCHING, before=before)
+    assert record.entry() == DeploymentEntry("append", "2.0.0", 10.0, goes_on_with)
+    assert abort(record, 0, "").entry() == goes_back_to
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stages": ()},
+        {"stages": (10.0, 5.0)},
+        {"stages": (0.0, 5.0)},
+        {"stages": (5.0, 5.0)},
+        {"stages": (101.0,)},
+        {"stages": (0.001,)},
+        {"max_failed": -1.0},
+        {"soak_s": -1.0},
+        {"group": "a/b"},
+        {"version": ""},
+    ],
+)
+def test_plans_that_make_no_sense(change: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        dataclasses.replace(PLAN, **change).check()  # type: ignore[arg-type]
