@@ -35,7 +35,12 @@ class Machine:
     disk: str
     """File system of the durable measurements."""
     load_before: float
-    """Load average of the last minute when the bench began: above one tenth of the cores, distrust the figures."""
+    """Load average of the last minute when the bench began."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether others used a quarter of it, so that the figures are theirs, too."""
+        return self.load_before > self.cores / 4
 
     @classmethod
     def here(cls, session: Session) -> Self:

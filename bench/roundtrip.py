@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bench.session import Session
 
 NAME = "roundtrip"
-ROUNDS: Final = 20
+ROUNDS: Final = 30
 SINGLES: Final = 50
 """Requests a round with one under way."""
 BURST: Final = 500

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bench.session import Session
 
 NAME = "start"
-ROUNDS: Final = 12
+ROUNDS: Final = 20
 WHAT = "start to online"
 BARE, ECHO, WASPI = "a bare interpreter (start to end)", "raw paho echo", "waspi agent"
 

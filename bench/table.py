@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def markdown(report: Report) -> str:
     """Targets first, then a table for each section; medians, in brackets as multiples of the section's baseline."""
     kind = " A quick run: not to be believed." if report.quick else ""
+    kind += " Others used the machine: distrust the figures." if report.machine.busy else ""
     parts = [
         f"Measured {report.when} on {report.machine}.{kind}",
         "Medians; in brackets the multiple of the first row's figure.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -82,9 +83,13 @@ def test_the_table_names_versions_absences_and_verdicts() -> None:
     assert len({line.count("|") for line in lines[lines.index("#### Calls") :] if "|" in line}) == 1
 
 
-def test_a_quick_run_says_so() -> None:
+def test_a_run_that_is_not_to_be_believed_says_so() -> None:
     quick = Report("2026-01-02", quick=True, seconds=1.0, machine=MACHINE, sections=[])
     assert "not to be believed" in markdown(quick)
+    busy = Report("2026-01-02", quick=False, seconds=1.0, machine=replace(MACHINE, load_before=0.6), sections=[])
+    assert "Others used the machine" in markdown(busy)
+    assert "believed" not in markdown(report())
+    assert "Others" not in markdown(report())
 
 
 def test_a_report_survives_its_file(tmp_path: Path) -> None:
