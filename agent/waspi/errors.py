@@ -9,26 +9,11 @@ The native module raises these same classes; there is no second tree.
 
 from __future__ import annotations
 
-from enum import StrEnum
+from waspi.fault import Fault as Fault  # noqa: PLC0414 - says that it is re-exported
 
 TYPE_CHECKING = False  # not typing's: importing that would cost every worker 8 ms of its start
 if TYPE_CHECKING:
     from typing import ClassVar
-
-
-class Fault(StrEnum):
-    """The party that has to act so that the error goes away."""
-
-    GUEST = "guest"
-    """The WebAssembly module: its author has to change it."""
-    PUBLISHER = "publisher"
-    """Whoever sent the job: the envelope, its input, its signature or its topic."""
-    OPERATOR = "operator"
-    """Whoever runs the fleet: configuration, keys, command lines."""
-    BROKER = "broker"
-    """The MQTT broker, or the network on the way to it."""
-    DEVICE = "device"
-    """This board or this installation of waspi: disk, kernel, worker processes."""
 
 
 class WaspiError(Exception):
@@ -53,9 +38,6 @@ class WaspiError(Exception):
     def message(self) -> str:
         """What happened and what to do, one line without the kind (``str``)."""
         return str(self.args[0]) if self.args else self.kind
-
-
-# --- the guest ------------------------------------------------------------------------------------------------------
 
 
 class GuestError(WaspiError):
@@ -229,9 +211,6 @@ class CanceledError(WaspiError):
     kind = "canceled"
 
 
-# --- the publisher --------------------------------------------------------------------------------------------------
-
-
 class PublisherError(WaspiError):
     """Whoever sent the message is at fault."""
 
@@ -299,9 +278,6 @@ class QueueFullError(PublisherError):
     kind = "queue-full"
 
 
-# --- the operator ---------------------------------------------------------------------------------------------------
-
-
 class OperatorError(WaspiError):
     """Configuration, keys or a command line are at fault."""
 
@@ -333,9 +309,6 @@ class RepositoryError(OperatorError):
     kind = "repository"
 
 
-# --- the broker -----------------------------------------------------------------------------------------------------
-
-
 class BrokerError(WaspiError):
     """The broker, or the way to it, is at fault."""
 
@@ -365,9 +338,6 @@ class NoAnswerError(BrokerError):
     """Nothing came back in the time that was allowed."""
 
     kind = "no-answer"
-
-
-# --- the device -----------------------------------------------------------------------------------------------------
 
 
 class DeviceError(WaspiError):
