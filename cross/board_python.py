@@ -11,7 +11,7 @@ from cross.command import run
 from cross.inside import inside
 from cross.rootfs import rootfs
 from cross.target import Target
-from cross.wheelhouse import EXTRAS, TESTS, third_party, wheelhouse
+from cross.wheelhouse import EXTRAS, test_requirements, third_party, wheelhouse
 
 # pip from Debian's own wheel: letting venv install it takes a minute under emulation, most of it compiling bytecode.
 PIP = """
@@ -39,7 +39,7 @@ def prepared(target: Target, suite: str) -> Path:
 
 def install(root: Path, target: Target) -> None:
     """Install waspi as on a board: pip finds all that it depends on in the wheelhouse, or fails."""
-    _pip(root, wheelhouse(target, tests=True), [f"waspi[{','.join(EXTRAS)}]", *TESTS])
+    _pip(root, wheelhouse(target, tests=True), [f"waspi[{','.join(EXTRAS)}]", *test_requirements()])
 
 
 def _pip(root: Path, wheels: Path, words: list[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 
 from cross import cache, dependency, lock, rust, wheel
@@ -17,8 +18,8 @@ from cross.failure import exit_with
 from cross.target import TARGETS, Target, add_target_argument
 
 EXTRAS = ("signed", "ota", "cli")
-TESTS = ("pytest", "hypothesis")
-"""What the test suite imports on the board and waspi does not."""
+BUILD_TOOLS = ("maturin", "mypy", "ruff", "import-linter")
+"""Of the development group, what no test imports: compiled programs that PyPI does not have for every board."""
 
 
 def wheelhouse(target: Target, *, tests: bool = False) -> Path:
@@ -36,7 +37,7 @@ def wheelhouse(target: Target, *, tests: bool = False) -> Path:
 
 def third_party(target: Target, *, tests: bool) -> Path:
     """What waspi depends on; does not change when waspi does."""
-    requirements = (*_requirements(), *(TESTS if tests else ()))
+    requirements = (*_requirements(), *(test_requirements() if tests else ()))
     own = cache.content([Path(__file__), Path(dependency.__file__)])
     pythons = sorted(set(target.suites.values()))
     name = f"{target.name}-{cache.key(rust.sysroot().name, own, *pythons, *requirements, *lock.pins())}"
@@ -56,9 +57,13 @@ def third_party(target: Target, *, tests: bool) -> Path:
     return cache.built("third-party", name, build)
 
 
-def _requirements() -> list[str]:
-    import tomllib  # noqa: PLC0415 - Python 3.11, and the other commands here need less
+def test_requirements() -> list[str]:
+    """What the test suite imports on the board and waspi does not."""
+    development = tomllib.loads((cache.CHECKOUT / "pyproject.toml").read_text())["dependency-groups"]["dev"]
+    return [requirement for requirement in development if not requirement.startswith(BUILD_TOOLS)]
 
+
+def _requirements() -> list[str]:
     project = tomllib.loads((cache.CHECKOUT / "pyproject.toml").read_text())["project"]
     found = list(project["dependencies"])
     for extra in EXTRAS:
