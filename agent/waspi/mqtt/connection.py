@@ -21,8 +21,11 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from waspi.errors import BrokerError, ConfigError, RefusedByBrokerError, TlsError, UnreachableBrokerError
 from waspi.mqtt.message import Incoming, Outgoing, ServerLimits
+from waspi.mqtt.properties import QuickProperties, use_quick_properties
 from waspi.mqtt.settings import LinkSettings, Tls
 from waspi.mqtt.stream import Stream
+
+use_quick_properties()
 
 _SUCCESS = MQTTErrorCode.MQTT_ERR_SUCCESS
 _TAKEN_OVER = 0x8E
@@ -201,7 +204,7 @@ class Connection:
             or message.expires_in_s is not None
             or message.user_properties
         ):
-            properties = Properties(PacketTypes.PUBLISH)
+            properties = QuickProperties(PacketTypes.PUBLISH)
             if message.reply_to is not None:
                 properties.ResponseTopic = message.reply_to
             if message.correlation is not None:

@@ -48,6 +48,10 @@ TRANSITIONS: Final[dict[LinkState, frozenset[LinkState]]] = {
 
 _REFUSED_AT_LEAST_S = 5.0
 _TAKEN_OVER_AT_LEAST_S = 30.0
+_EXCESS = 4
+"""Times the Receive Maximum that a broker may have unacknowledged before it is no longer read. mosquitto 2.0.11 passes
+the Receive Maximum when a session with a long queue comes back."""
+_PAUSED_S = 10.0
 _SHORT_S = 10.0
 """A connection that ends sooner did not prove itself: the back-off goes on from where it was."""
 _SHORT_LIVES = 3
@@ -81,7 +85,9 @@ class Link:
         self._online_at = 0.0
         self._short_lives = 0
         self._last_token = 0
-        self._writing = False
+        self._unacknowledged = 0
+        self._paused_at: float | None = None
+        self._events = 0
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         selector.register(self._wake, selectors.EVENT_READ, self._on_opened)
 
@@ -136,6 +142,7 @@ class Link:
             return False
         if message.qos:
             connection.acknowledge(message.packet_id)
+            self._unacknowledged -= 1
         return True
 
     def subscribe(self, filters: list[str]) -> None:
@@ -149,12 +156,29 @@ class Link:
         if connection is None:
             return
         done = connection.flush()
-        if done == self._writing and connection.stream.fileno() >= 0:
-            self._writing = not done
-            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._writing else 0)
-            self._selector.modify(connection.stream.fileno(), events, self._on_ready)
+        if connection.stream.fileno() >= 0:
+            self._watch(connection, writing=not done)
         if connection.events:
             self._dispatch(connection)
+
+    def _watch(self, connection: Connection, *, writing: bool) -> None:
+        """Tell the selector what is waited for; a broker that passes our Receive Maximum by far is not read on."""
+        most = _EXCESS * self._settings.receive_maximum
+        if self._unacknowledged < most:
+            self._paused_at = None
+        elif self._paused_at is None:
+            self._paused_at = self._clock()
+        wanted = (selectors.EVENT_WRITE if writing else 0) | (selectors.EVENT_READ if self._paused_at is None else 0)
+        if wanted == self._events:
+            return
+        descriptor = connection.stream.fileno()
+        if not wanted:
+            self._selector.unregister(descriptor)
+        elif not self._events:
+            self._selector.register(descriptor, wanted, self._on_ready)
+        else:
+            self._selector.modify(descriptor, wanted, self._on_ready)
+        self._events = wanted
 
     def next_deadline(self) -> float | None:
         """When :meth:`tick` wants to be called next, on the clock that was given."""
@@ -170,6 +194,11 @@ class Link:
             self._lost(UnreachableBrokerError(f"{self._settings.address}: no CONNACK; is this an MQTT broker?"))
         elif self.state is LinkState.ONLINE and self._connection is not None:
             connection = self._connection
+            if self._paused_at is not None and now - self._paused_at >= _PAUSED_S:
+                self._lost(
+                    BrokerError(f"{self._settings.address}: the broker passes the Receive Maximum that it was told")
+                )
+                return
             connection.keep_alive()
             self._due = now + connection.keepalive_s / 4
             self._dispatch(connection)
@@ -210,8 +239,9 @@ class Link:
                 connection = Connection(self._settings, number)
                 connection.open()
                 self._opened = None
-            except WaspiError as error:
-                self._opened = error if isinstance(error, BrokerError) else BrokerError(error.message)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the loop has to hear of it
+                said = error.message if isinstance(error, WaspiError) else f"{type(error).__name__}: {error}"
+                self._opened = error if isinstance(error, BrokerError) else BrokerError(said)
                 self._opened.__cause__ = error
             self._opening = connection
             if self.state is LinkState.CLOSED and connection is not None:
@@ -233,7 +263,7 @@ class Link:
         self._connection = connection
         self._become(LinkState.GREETING)
         self._due = self._clock() + self._settings.connect_timeout_s
-        self._writing = False
+        self._events = selectors.EVENT_READ
         self._selector.register(connection.stream.fileno(), selectors.EVENT_READ, self._on_ready)
         self.flush()
 
@@ -251,6 +281,8 @@ class Link:
             self._unregister(connection)
             connection.abandon()
         self._in_flight.clear()
+        self._unacknowledged = 0
+        self._paused_at = None
         if self.state is LinkState.ONLINE:
             reason = self._judge(reason)
         self._become(LinkState.WAITING)
@@ -290,6 +322,7 @@ class Link:
         while events and connection is self._connection:
             event = events.popleft()
             if isinstance(event, Incoming):
+                self._unacknowledged += event.qos > 0
                 self._handler.on_message(event)
             elif isinstance(event, Published):
                 token = self._in_flight.pop(event.packet_id, None)

@@ -132,7 +132,9 @@ def test_fault_10_a_disk_that_refuses_is_told_and_nothing_is_lost(
     assert world.agent.runs() == {"one": 1, "two": 1}
 
 
-def test_fault_11_a_result_that_the_broker_refuses_waits_and_holds_up_no_other(tmp_path: Path, append_wasm: bytes) -> None:
+def test_fault_11_a_result_that_the_broker_refuses_waits_and_holds_up_no_other(
+    tmp_path: Path, append_wasm: bytes
+) -> None:
     rules = tmp_path / "acl"
     common = "topic readwrite waspi/#\ntopic readwrite reply/open/#\ntopic read reply/#\n"
     rules.write_text(common)

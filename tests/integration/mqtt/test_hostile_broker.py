@@ -6,6 +6,7 @@ import pytest
 
 from tests.simulators.hostile_broker import CONNACK, HostileBroker
 from tests.simulators.link_owner import LinkOwner
+from waspi.mqtt import link
 
 
 def publish(topic: bytes, properties: bytes, payload: bytes = b"x") -> bytes:
@@ -39,6 +40,24 @@ def test_fault_22_broken_packets_end_the_connection_only(name: str) -> None:
         owner.until(lambda: owner.offline)
         assert reason in owner.offline[0].message
         owner.until(lambda: broker.connections >= 2)  # it comes back after its back-off
+    finally:
+        owner.close()
+        broker.close()
+
+
+def test_a_broker_that_passes_the_receive_maximum_is_not_read_on_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "_PAUSED_S", 0.2)
+    payload = bytes(4096)
+    flood = b"".join(
+        b"\x32\x86\x20\x00\x01t" + number.to_bytes(2, "big") + b"\x00" + payload for number in range(1, 3000)
+    )  # QoS 1, remaining length 4102 = 0x86 0x20, topic "t", no properties
+    broker = HostileBroker(flood)
+    owner = LinkOwner(broker.url, receive_maximum=8, keepalive_s=1)
+    try:
+        owner.link.start()
+        owner.until(lambda: owner.offline)
+        assert "Receive Maximum" in owner.offline[0].message
+        assert 32 <= len(owner.messages) <= 32 + 65_536 // len(payload)
     finally:
         owner.close()
         broker.close()
