@@ -16,6 +16,7 @@ from waspi.fleet.repository.key_ring import Role
 from waspi.fleet.repository.repository import Repository
 from waspi.fleet.repository.settings import Lifetimes
 from waspi.model.deployment import DeploymentEntry
+from waspi.protocol.issued import issued_of
 from waspi.protocol.repository_path import is_repository_path
 
 
@@ -122,6 +123,13 @@ def test_publishing_renews_what_would_expire(site: Site) -> None:
     assert (after["timestamp"], after["snapshot"]) == (before["timestamp"] + 1, before["snapshot"] + 1)
     assert after["targets"] == before["targets"]  # 130 of its 180 days are left
     assert all(role.days_left > 0 for role in site.repository.status().roles)
+
+
+def test_a_timestamp_says_when_it_was_made(site: Site) -> None:
+    site.later(3)
+    site.repository.publish()
+    timestamp = site.client().updater()._trusted_set.timestamp
+    assert issued_of(timestamp.unrecognized_fields) == site.now.timestamp()
 
 
 def test_a_crash_between_any_two_files_leaves_the_old_or_the_new(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

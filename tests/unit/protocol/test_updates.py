@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import tracemalloc
 import zlib
 from dataclasses import replace
 
@@ -165,9 +166,14 @@ def test_a_bomb_in_a_chunk_costs_no_memory() -> None:
     bomb = zlib.compress(bytes(50_000_000))
     assert len(bomb) < MAX_RANGE
     fields = {"v": 1, "token": "t", "path": "metadata/timestamp.json", "offset": 0, "total": 1 << 20, "coding": ZLIB}
-    for data in (bomb, bomb[:-1], zlib.compress(b"x") + b"y", b"", b"no zlib"):
-        with pytest.raises(EnvelopeError):
-            decode_range_chunk(cbor.encode({**fields, "data": data}))
+    tracemalloc.start()
+    try:
+        for data in (bomb, bomb[:-1], zlib.compress(b"x") + b"y", b"", b"no zlib"):
+            with pytest.raises(EnvelopeError):
+                decode_range_chunk(cbor.encode({**fields, "data": data}))
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_notice() -> None:
