@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,17 @@ class Limits:
 
     def capped_by(self, device: Limits) -> Limits:
         """These limits, none of them above ``device``'s."""
-        capped = {}
-        for field in fields(self):
-            mine: int | None = getattr(self, field.name)
-            theirs: int | None = getattr(device, field.name)
-            capped[field.name] = theirs if mine is None else mine if theirs is None else min(mine, theirs)
-        return Limits(**capped)
+        return Limits(
+            _least(self.fuel, device.fuel),
+            _least(self.memory_bytes, device.memory_bytes),
+            _least(self.time_ms, device.time_ms),
+            _least(self.output_bytes, device.output_bytes),
+            _least(self.log_bytes, device.log_bytes),
+        )
+
+
+def _least(mine: int | None, theirs: int | None) -> int | None:
+    return theirs if mine is None else mine if theirs is None else min(mine, theirs)
 
 
 DEFAULT_LIMITS = Limits(
