@@ -372,8 +372,6 @@ class JobQueue:
         before: Sequence[Operation] = (),
     ) -> None:
         encoded = encode_result(result)
-        if self.on_verdict is not None:
-            self.on_verdict(_label(row), result.error)
         self._ending.add(row.id)
         self._on_end(row.id)
 
@@ -381,6 +379,8 @@ class JobQueue:
             self._ending.discard(row.id)
             self._cache.unpin(_digest(row))
             self._on_rows(rows)
+            if self.on_verdict is not None:
+                self.on_verdict(_label(row), result.error)
             if then is not None:
                 then()
 

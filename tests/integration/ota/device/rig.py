@@ -119,6 +119,15 @@ class Watcher(Publisher):
         modules = self.reported[-1].modules if self.reported else ()
         return next((each for each in modules if (each.name, each.version) == (name, version)), None)
 
+    def is_seen(self, version: str, state: str) -> bool:
+        """Whether a version is in ``state`` now."""
+        found = self.state_of(version)
+        return found is not None and found.state == state
+
+    def until_any(self, version: str, states: tuple[str, ...]) -> None:
+        """Wait until a version is in one of ``states``."""
+        self.until(lambda: any(self.is_seen(version, state) for state in states), 60.0)
+
     def until_state(self, version: str, state: str, within_s: float = 60.0, name: str = MODULE) -> ReportedModule:
         """Wait until a version is reported in ``state``."""
 
