@@ -17,7 +17,7 @@ from waspi.mqtt.message import Incoming, Outgoing
 from waspi.mqtt.settings import Will
 from waspi.protocol.policy import Policy
 from waspi.protocol.presence import Presence, PresenceState, encode_presence
-from waspi.protocol.reported import Reported, encode_reported
+from waspi.protocol.reported import LastJob, Reported, encode_reported
 from waspi.protocol.result_envelope import CONTENT_TYPE
 from waspi.protocol.status import StatusChange, encode_status
 from waspi.protocol.sync import MAX_LISTED, SyncReport, answer, decode_sync_query, encode_sync_report
@@ -125,6 +125,7 @@ class Announcer:
                     "canceled": counters.canceled,
                     "expired": counters.expired,
                 },
+                last_job=self._last_job(),
             )
         )
         if payload != self._told:
@@ -183,6 +184,10 @@ class Announcer:
         at = int(self._clock.now() * 1000)
         payload = encode_status(StatusChange(row.id, self._config.id, state, row.attempt, at))
         self._say(Outgoing(self._policy.topics.status(self._config.id, row.id), payload, content_type=CONTENT_TYPE))
+
+    def _last_job(self) -> LastJob | None:
+        rows = self._journal.reader.recent(1)
+        return LastJob(rows[0].id, rows[0].state, int(rows[0].received_at)) if rows else None
 
     def _sync(self) -> None:
         rows = self._journal.reader.recent(MAX_LISTED + 1)
