@@ -17,8 +17,8 @@ test: setup ## The whole test suite
 	@$(PY) -m pytest
 
 check: setup ## Format, lint, types, layers, stubs, clippy
-	@$(PY) -m ruff format --check agent tests guests bench
-	@$(PY) -m ruff check agent tests guests bench
+	@$(PY) -m ruff format --check agent tests guests bench cross
+	@$(PY) -m ruff check agent tests guests bench cross
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
 	@MYPYPATH=agent $(PY) -m mypy.stubtest waspi._wasmer
@@ -26,8 +26,8 @@ check: setup ## Format, lint, types, layers, stubs, clippy
 	@cd agent/native && CARGO_TARGET_DIR=$${WASPI_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/waspi}/target PYO3_PYTHON=../../$(PY) cargo clippy --release --locked --quiet -- -D warnings
 
 format: setup ## Write Python and Rust in the project's form
-	@$(PY) -m ruff format agent tests guests bench
-	@$(PY) -m ruff check --fix agent tests guests bench
+	@$(PY) -m ruff format agent tests guests bench cross
+	@$(PY) -m ruff check --fix agent tests guests bench cross
 	@cd agent/native && cargo fmt
 
 bench: setup ## Measure against peers; prints ratios, writes bench/results

@@ -60,7 +60,7 @@ def main() -> int:
     arguments = parser.parse_args()
     kept = cache_folder() / "native" / key(arguments.features) / "_wasmer.abi3.so"
     if not kept.exists():
-        print("==> building the native module (some minutes the first time: wasmer and cranelift are large)", flush=True)
+        print("==> building the native module (minutes the first time: wasmer and cranelift are large)", flush=True)
         try:
             build(kept, arguments.features)
         except (OSError, subprocess.CalledProcessError) as error:
