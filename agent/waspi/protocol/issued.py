@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from waspi.errors import EnvelopeError
 from waspi.protocol import field
 
 KEY: Final = "waspi"

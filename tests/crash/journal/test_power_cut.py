@@ -30,7 +30,7 @@ def test_fault_06_power_cut_at_every_write(
         first.mkdir()
         assert world.live(first, JOBS, notes=notes, durable=durable) == 0
         record = list(changes(log))
-        print(f"seed {SEED}, {len(record)} calls")  # noqa: T201 - shown when the test fails
+        print(f"seed {SEED}, {len(record)} calls")
         chance = random.Random(SEED)  # noqa: S311 - a seed, so that a failure can be seen again
         disk = Disk()
         told = ""

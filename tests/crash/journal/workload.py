@@ -183,7 +183,7 @@ def child(folder: str, notes: str, jobs: str, sync: str) -> int:
     try:
         Agent(Path(folder), Path(notes), int(jobs), durable=sync == "full").work()
     except StorageError as error:
-        print(f"{error}", file=sys.stderr)  # noqa: T201 - the test's log
+        print(f"{error}", file=sys.stderr)
         return 75
     return 0
 
@@ -199,7 +199,7 @@ def main() -> None:
                 sys.excepthook(*sys.exc_info())
             sys.stderr.flush()
             os._exit(code)
-        print(os.waitpid(pid, 0)[1], flush=True)  # noqa: T201 - the answer
+        print(os.waitpid(pid, 0)[1], flush=True)
 
 
 if __name__ == "__main__":
