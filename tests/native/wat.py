@@ -6,6 +6,9 @@ from typing import TypedDict
 
 from waspi import _wasmer
 
+COMPILES = _wasmer.ENGINE.startswith("wasmer")
+"""Whether the engine is the compiler. The interpreter of 32-bit ARM does not tell where a trap was, and has no SIMD."""
+
 
 class Limits(TypedDict):
     """Limits as keywords of ``Module.run``."""

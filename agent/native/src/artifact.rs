@@ -13,7 +13,7 @@ use crate::fault::{Fault, Kind};
 
 const MAGIC: &[u8; 8] = b"waspiAOT";
 /// Raised when code compiled by an earlier revision of this crate must not be used.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 const FIXED: usize = 8 + 4 + 4 + 8;
 const HASH: usize = 32;
 

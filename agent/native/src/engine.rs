@@ -10,9 +10,9 @@ use crate::host::{Host, Offer, View};
 use crate::limits::Limits;
 use crate::shape::Shape;
 
-#[cfg(not(feature = "wasmi"))]
+#[cfg(not(any(feature = "wasmi", target_pointer_width = "32")))]
 pub use crate::wasmer_backend::Program as Compiled;
-#[cfg(feature = "wasmi")]
+#[cfg(any(feature = "wasmi", target_pointer_width = "32"))]
 pub use crate::wasmi_backend::Program as Compiled;
 
 /// A compiled module, free of guest state.

@@ -15,7 +15,7 @@ pub fn on() -> WasmFeatures {
         | WasmFeatures::GC_TYPES
         | WasmFeatures::FLOATS
         | WasmFeatures::EXTENDED_CONST;
-    if cfg!(feature = "wasmi") { on } else { on | WasmFeatures::SIMD }
+    if cfg!(any(feature = "wasmi", target_pointer_width = "32")) { on } else { on | WasmFeatures::SIMD }
 }
 
 /// Everything else, by the name that its proposal has.

@@ -1,7 +1,7 @@
 //! waspi's binding to the WebAssembly engine: the extension module `waspi._wasmer`.
 //!
 //! `_wasmer.pyi` documents what Python sees. Inside, everything is written against the traits of `engine`; the engine
-//! itself stands in `wasmer_backend`.
+//! itself stands in `wasmer_backend` or, on 32-bit targets, in `wasmi_backend`.
 
 mod abi;
 mod artifact;
@@ -30,7 +30,10 @@ mod survey;
 mod text;
 mod wasi;
 mod wasi_clock;
+#[cfg(not(any(feature = "wasmi", target_pointer_width = "32")))]
 mod wasmer_backend;
+#[cfg(any(feature = "wasmi", target_pointer_width = "32"))]
+mod wasmi_backend;
 mod watchdog;
 
 use pyo3::prelude::*;

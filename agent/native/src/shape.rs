@@ -253,7 +253,7 @@ pub fn section(out: &mut Vec<u8>, id: u8, contents: &[u8]) {
 }
 
 /// Append an unsigned LEB128 number.
-fn leb(out: &mut Vec<u8>, mut value: usize) {
+pub fn leb(out: &mut Vec<u8>, mut value: usize) {
     loop {
         let byte = (value & 0x7f) as u8;
         value >>= 7;

@@ -1,0 +1,174 @@
+//! An instance on wasmi's machine.
+//!
+//! wasmi has fuel of its own, which nobody can take away from outside. So the guest gets it in slices: between two of
+//! them the tank is looked at, which the watchdog may have emptied.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use wasmi::{
+    Engine, Error, Extern, Func, Instance, Linker, Memory, Module, ResumableCall, Store, StoreLimitsBuilder, Val,
+};
+
+use super::imports::{self, Env};
+use super::lift::START;
+use super::trap;
+use crate::engine::{self, Ending};
+use crate::fault::Kind;
+use crate::host::{Host, Offer, View};
+use crate::limits::Limits;
+
+/// Units of fuel between two looks at the tank: a few milliseconds of a slow board.
+const SLICE: i64 = 200_000;
+/// Elements to which a table may grow.
+const TABLE_ELEMENTS: usize = 65_536;
+const PAGE: u64 = 65_536;
+
+pub struct Guest {
+    store: Store<Env>,
+    module: Module,
+    imports: Vec<&'static Offer>,
+    instance: Option<Instance>,
+    /// Boxed, since the watchdog knows its address.
+    tank: Box<AtomicI64>,
+}
+
+#[derive(Clone, Copy)]
+pub struct Callee {
+    func: Func,
+    results: usize,
+}
+
+impl Guest {
+    pub fn new(engine: &Engine, module: &Module, imports: &[&'static Offer], limits: &Limits, host: Host) -> Self {
+        let cap = usize::try_from(limits.memory / PAGE * PAGE).unwrap_or(usize::MAX);
+        let caps = StoreLimitsBuilder::new().memory_size(cap).table_elements(TABLE_ELEMENTS).build();
+        let mut store = Store::new(engine, Env { host, limits: caps, memory: None });
+        store.limiter(|env| &mut env.limits);
+        Self { store, module: module.clone(), imports: imports.to_vec(), instance: None, tank: Box::default() }
+    }
+
+    /// Move up to a slice from the tank to wasmi; `false` when there is less than `needed`.
+    fn fill(&mut self, needed: i64) -> bool {
+        let left = self.tank.load(Ordering::SeqCst);
+        if left < needed {
+            // Below zero says that the guest wanted more than it had.
+            self.tank.fetch_min(-1, Ordering::SeqCst);
+            return false;
+        }
+        let slice = SLICE.max(needed).min(left);
+        self.tank.fetch_sub(slice, Ordering::SeqCst);
+        self.store.set_fuel(slice as u64).is_ok()
+    }
+
+    /// Put back what wasmi has left.
+    fn drain(&mut self) {
+        let rest = self.store.get_fuel().unwrap_or(0);
+        self.tank.fetch_add(rest as i64, Ordering::SeqCst);
+        let _ = self.store.set_fuel(0);
+    }
+
+    fn instantiate(&mut self) -> Result<(), Error> {
+        let mut linker = Linker::new(self.store.engine());
+        linker.allow_shadowing(true);
+        for offer in self.imports.clone() {
+            let function = imports::import(&mut self.store, offer);
+            linker.define(offer.module, offer.name, function)?;
+        }
+        // The start function was lifted: no guest code runs here.
+        let instance = linker.instantiate_and_start(&mut self.store, &self.module)?;
+        let memory = instance.exports(&self.store).find_map(|export| export.into_memory());
+        self.store.data_mut().memory = memory;
+        self.instance = Some(instance);
+        Ok(())
+    }
+
+    fn run(&mut self, callee: Callee, args: &[u32]) -> Result<u64, Ending> {
+        let inputs: Vec<Val> = args.iter().map(|arg| Val::I32(*arg as i32)).collect();
+        let mut outputs = [Val::I32(0)];
+        let outputs = &mut outputs[..callee.results];
+        if !self.fill(1) {
+            return Err(Ending::OutOfFuel { function: None });
+        }
+        let mut call = callee.func.call_resumable(&mut self.store, &inputs, outputs);
+        loop {
+            match call.map_err(|error| trap::ending(&error))? {
+                ResumableCall::Finished => return Ok(outputs.first().map_or(0, imports::word)),
+                ResumableCall::HostTrap(halted) => return Err(trap::ending(halted.host_error())),
+                ResumableCall::OutOfFuel(paused) => {
+                    self.drain();
+                    if !self.fill(i64::try_from(paused.required_fuel()).unwrap_or(i64::MAX)) {
+                        return Err(Ending::OutOfFuel { function: None });
+                    }
+                    call = paused.resume(&mut self.store, outputs);
+                }
+            }
+        }
+    }
+
+    fn memory_handle(&self) -> Option<Memory> {
+        self.store.data().memory
+    }
+}
+
+impl engine::Guest for Guest {
+    type Callee = Callee;
+
+    fn start(&mut self) -> Result<(), Ending> {
+        // Segments are copied here, which wasmi charges for.
+        if !self.fill(1) {
+            return Err(Ending::OutOfFuel { function: None });
+        }
+        let done = self.instantiate();
+        self.drain();
+        done.map_err(|error| instantiation(&error))?;
+        match self.callee(START) {
+            Some(start) => self.call(start, &[]).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn callee(&mut self, name: &str) -> Option<Callee> {
+        let Some(Extern::Func(func)) = self.instance?.get_export(&self.store, name) else {
+            return None;
+        };
+        let results = func.ty(&self.store).results().len();
+        (results <= 1).then_some(Callee { func, results })
+    }
+
+    fn call(&mut self, callee: Callee, args: &[u32]) -> Result<u64, Ending> {
+        let done = self.run(callee, args);
+        self.drain();
+        done
+    }
+
+    fn memory(&self) -> View {
+        imports::view(&self.store, self.memory_handle())
+    }
+
+    fn tank(&self) -> *const AtomicI64 {
+        &raw const *self.tank
+    }
+
+    fn set_fuel(&mut self, fuel: i64) {
+        self.tank.store(fuel, Ordering::SeqCst);
+    }
+
+    fn fuel_left(&self) -> i64 {
+        self.tank.load(Ordering::SeqCst)
+    }
+
+    fn host(&mut self) -> &mut Host {
+        &mut self.store.data_mut().host
+    }
+}
+
+/// Segments that do not fit are traps of the guest; the rest cannot happen to a module that was surveyed and linked.
+fn instantiation(error: &Error) -> Ending {
+    use wasmi::errors::{ErrorKind, InstantiationError};
+    match error.kind() {
+        ErrorKind::Instantiation(InstantiationError::ElementSegmentDoesNotFit { .. }) => {
+            trap::trap(Kind::TableOutOfBounds, "an element segment does not fit its table".into())
+        }
+        _ => trap::ending(error),
+    }
+}
