@@ -13,6 +13,9 @@ setup: ## Install what is missing, build the native module and the guests
 demo: setup ## Broker, agent and one job, with every step shown
 	@$(PY) -m tests.demo.demo
 
+demo-ota: setup ## Updates: three boards, a staged rollout, a power cut, a rollback
+	@$(PY) -m tests.demo.demo_ota
+
 test: setup ## The whole test suite
 	@$(PY) -m pytest
 
