@@ -10,10 +10,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from waspi.device.answer import answer_to
 from waspi.device.catalog import Catalog
 from waspi.device.clock import Clock
-from waspi.device.job_queue import JobQueue, answer_to, is_repeated
+from waspi.device.job_queue import JobQueue
 from waspi.device.outbox import Outbox
+from waspi.device.redelivery import is_repeated
 from waspi.errors import DuplicateJobError, ExpiredError, QueueFullError, StorageError, TopicError, WaspiError
 from waspi.model.limits import Limits
 from waspi.model.module import DigestModule

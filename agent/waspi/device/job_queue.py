@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import count
 
+from waspi.device.active_job import ActiveJob
+from waspi.device.answer import answer_to
 from waspi.device.budget import Budget
 from waspi.device.clock import Clock
 from waspi.device.ledger import Ledger
+from waspi.device.redelivery import is_repeated
+from waspi.device.waiting import WaitingJobs
 from waspi.errors import (
     CanceledError,
     EnvelopeError,
@@ -28,21 +31,15 @@ from waspi.model.result import JobError, Result
 from waspi.model.state import JobState
 from waspi.mqtt.message import Incoming
 from waspi.protocol.job_envelope import decode_job
-from waspi.protocol.plain_answer import plain_answer
-from waspi.protocol.result_envelope import CONTENT_TYPE, encode_result
+from waspi.protocol.result_envelope import encode_result
 from waspi.sandbox.cache import ModuleCache
 from waspi.sandbox.pool import Pool
 from waspi.sandbox.task import Done, Task
 from waspi.storage.journal import Journal
 from waspi.storage.operations import Finish, Operation, Receive, Requeue, Start
-from waspi.storage.rows import JobRow, OutboxEntry, OutboxRow
+from waspi.storage.rows import JobRow, OutboxRow
 from waspi.storage.start_record import StartRecord
 
-_HELD = 256
-"""Queued jobs kept in memory with their bodies; the others wait on the disk."""
-_HELD_BYTES = 4 * 1024 * 1024
-_LOADED = 64
-"""Queued jobs read from the disk at once."""
 _ATTEMPTS = 5
 """Starts of an idempotent job, at most: one that takes the device down each time must not do so for ever."""
 
@@ -53,20 +50,6 @@ _AHEAD_US = 8_000.0
 _AHEAD_BODY_BYTES = 64 * 1024
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Active:
-    """A job that has a worker, or will have one when its start is committed."""
-
-    row: JobRow
-    task: Task | None
-    batch: bool
-    memory_bytes: int = 0
-    """The run's memory limit."""
-    queue_us: int = 0
-    canceled: list[Callable[[], object]] | None = None
-    """What to call when it has ended because somebody wanted that; ``None``: nobody did."""
 
 
 class JobQueue:
@@ -105,14 +88,13 @@ class JobQueue:
         self._on_end = on_end
         self._pool: Pool | None = None
         self._receiving: dict[str, tuple[JobRow, list[Callable[[], object]]]] = {}
-        self._active: dict[str, _Active] = {}
+        self._active: dict[str, ActiveJob] = {}
         self._ending: set[str] = set()
-        self._ready: list[tuple[int, int, JobRow]] = []
-        self._ready_bytes = 0
+        self._waiting = WaitingJobs(journal.reader)
         self._marked: list[tuple[int, int, str]] = []
+        self._expiries: dict[str, float] = {}
         self._typical_us = float(_AHEAD_US)
         self._arrivals = count()
-        self._more_on_disk = True
         self.draining = False
         """Set when the agent is about to stop: nothing new starts."""
         self.on_verdict: Callable[[str, JobError | None], None] | None = None
@@ -148,7 +130,7 @@ class JobQueue:
                 self._cache.pin(_digest(row))
 
     def _requeued(self, _rows: tuple[OutboxRow, ...]) -> None:
-        self._more_on_disk = True  # a load in between may have found the end of the queue without it
+        self._waiting.look_at_disk()
         self.pump()
 
     # --- in ---------------------------------------------------------------------------------------------------------
@@ -180,20 +162,23 @@ class JobQueue:
         ``known`` is called instead when the journal finds that it has a job of that id already. ``job`` is what
         ``row.body`` holds. With a free worker and nobody waiting, receipt and start share one commit.
         """
-        direct = self._room(row) > 0 and not self._ready and not self._more_on_disk and self._may_start(row)
+        direct = not self._waiting and self._room(row) > 0 and self._may_start(row)
         if direct:
             row = replace(row, state=JobState.IN_PROGRESS, attempt=1)
-            self._active[row.id] = _Active(row, self._task(row, job), job.batch, job.limits.memory_bytes or 0)
+            self._active[row.id] = ActiveJob(row, self._task(row, job), job.batch, job.limits.memory_bytes or 0)
         self._receiving[row.id] = (row, [effect])
+        lasts = None if row.expires_at is None else self._clock.monotonic() + row.expires_at - self._clock.now()
         self._cache.pin(_digest(row))
 
         def received(_rows: tuple[OutboxRow, ...]) -> None:
             effects = self._receiving.pop(row.id)[1]
+            if lasts is not None:
+                self._expiries[row.id] = lasts
             if direct:
                 self._started(row.id)
             else:
                 self._on_change(row, JobState.QUEUED)
-                self._hold(row)
+                self._waiting.hold(row)
                 self.pump()
             _call(effects)  # a cancel may be among them: now it finds the job
 
@@ -202,7 +187,7 @@ class JobQueue:
                 _call(self._active.pop(row.id).canceled or ())  # it has ended long ago
             self._cache.unpin(_digest(row))
             others = self._receiving.pop(row.id)[1][1:]
-            self._more_on_disk = True  # a load in between may have left out the one that is known
+            self._waiting.look_at_disk()  # a load in between may have left out the one that is known
             known()
             for other in others:
                 other()
@@ -217,6 +202,11 @@ class JobQueue:
         active = self._active.get(job_id)
         if active is not None:
             active.canceled = [*(active.canceled or ()), effect]
+            if any(job_id == each for _, _, each in self._marked):
+                self._marked = [each for each in self._marked if each[2] != job_id]
+                heapq.heapify(self._marked)
+                del self._active[job_id]
+                self._end_unrun(active, CanceledError("canceled before it ran"))
             if self._pool is not None:
                 self._pool.cancel(job_id)
             return
@@ -224,7 +214,7 @@ class JobQueue:
         if row is None or row.state is not JobState.QUEUED or job_id in self._ending:
             effect()
             return
-        self._drop_ready(job_id)
+        self._waiting.drop(job_id)
         error = CanceledError("canceled while it waited")
         self._end(row, JobState.CANCELED, error, then=effect)
 
@@ -233,14 +223,12 @@ class JobQueue:
     def pump(self) -> None:
         """Start what there are workers for; costs nothing where there is nothing to start."""
         self._dispatch()
-        while (self._ready or self._more_on_disk) and self._journal.may_start and not self.draining:
-            if not self._ready and not self._load():
+        while self._waiting and self._journal.may_start and not self.draining:
+            row = self._waiting.best(self._busy)
+            if row is None or self._room(row) <= 0:
                 return
-            if self._room(self._ready[0][2]) <= 0:
-                return
-            _, _, row = heapq.heappop(self._ready)
-            self._ready_bytes -= len(row.body)
-            if _overdue(row, self._clock.now()):
+            self._waiting.take_best()
+            if self._overdue(row):
                 error = ExpiredError("its expiry passed while it waited")
                 self._end(row, JobState.EXPIRED, error)
                 continue
@@ -251,7 +239,7 @@ class JobQueue:
                 self._end(row, JobState.FAILED, error)
                 continue
             row = replace(row, state=JobState.IN_PROGRESS, attempt=row.attempt + 1)
-            self._active[row.id] = _Active(row, task, job.batch, job.limits.memory_bytes or 0)
+            self._active[row.id] = ActiveJob(row, task, job.batch, job.limits.memory_bytes or 0)
             self._ledger.enter([Start(row.id, row.attempt)], partial(self._started, row.id))
 
     def on_done(self, done: Done) -> None:
@@ -284,6 +272,9 @@ class JobQueue:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
+    def _busy(self) -> list[str]:
+        return [*self._active, *self._ending, *self._receiving]
+
     def _room(self, row: JobRow) -> int:
         """How many more jobs may be marked as started.
 
@@ -294,8 +285,15 @@ class JobQueue:
             ahead = max(1, min(_AHEAD, int(_AHEAD_US / max(self._typical_us, 1.0))))
         return self._workers * ahead - len(self._active)
 
+    def _overdue(self, row: JobRow) -> bool:
+        """Whether the expiry has passed, by the clock or by the seconds that went by while somebody set it back."""
+        if row.expires_at is None:
+            return False
+        due = self._expiries.get(row.id)
+        return row.expires_at <= self._clock.now() or (due is not None and due <= self._clock.monotonic())
+
     def _may_start(self, row: JobRow) -> bool:
-        return not _overdue(row, self._clock.now()) and self._journal.may_start and not self.draining
+        return not self._overdue(row) and self._journal.may_start and not self.draining
 
     def _task(self, row: JobRow, job: Job) -> Task:
         module = job.module
@@ -319,7 +317,7 @@ class JobQueue:
         error: WaspiError | None = None
         if active.canceled is not None or active.task is None:
             error = CanceledError("canceled before it ran")
-        elif _overdue(active.row, self._clock.now()):
+        elif self._overdue(active.row):
             error = ExpiredError("its expiry passed before it ran")
         elif not self._cache.has(active.task.digest):
             error = UnknownModuleError("its module is no longer in the cache; send it inline again")
@@ -341,7 +339,7 @@ class JobQueue:
         if self._starts.full:
             self._starts.forget_all_but(each for each, one in self._active.items() if one.task is None)
 
-    def _end_unrun(self, active: _Active, error: WaspiError) -> None:
+    def _end_unrun(self, active: ActiveJob, error: WaspiError) -> None:
         """End a job whose start is marked and that no worker got."""
         state, before = JobState.FAILED, list[Operation]()
         if isinstance(error, CanceledError):
@@ -373,6 +371,7 @@ class JobQueue:
     ) -> None:
         encoded = encode_result(result)
         self._ending.add(row.id)
+        self._expiries.pop(row.id, None)
         self._on_end(row.id)
 
         def ended(rows: tuple[OutboxRow, ...]) -> None:
@@ -386,62 +385,6 @@ class JobQueue:
 
         operations = [*before, Finish(row.id, result.state, encoded, answer_to(row, result, encoded))]
         self._ledger.enter(operations, ended)
-
-    def _hold(self, row: JobRow) -> None:
-        last = self._ready[-1] if self._ready else None
-        ahead = self._more_on_disk and last is not None and row.priority > -max(each[0] for each in self._ready)
-        room = len(self._ready) < _HELD and self._ready_bytes + len(row.body) <= _HELD_BYTES
-        if ahead and not room:
-            self._ready.clear()  # all of it is on the disk; the best of it comes back with the next load
-            self._ready_bytes = 0
-        elif ahead or (not self._more_on_disk and room):
-            heapq.heappush(self._ready, (-row.priority, next(self._arrivals), row))
-            self._ready_bytes += len(row.body)
-        else:
-            self._more_on_disk = True
-
-    def _load(self) -> bool:
-        if not self._more_on_disk:
-            return False
-        busy = [*self._active, *self._ending, *self._receiving]
-        rows = self._journal.reader.queued(_LOADED, without=busy, max_bytes=_HELD_BYTES)
-        for row in rows:
-            heapq.heappush(self._ready, (-row.priority, next(self._arrivals), row))
-            self._ready_bytes += len(row.body)
-        self._more_on_disk = len(rows) == _LOADED or self._ready_bytes >= _HELD_BYTES
-        return bool(rows)
-
-    def _drop_ready(self, job_id: str) -> None:
-        kept = [each for each in self._ready if each[2].id != job_id]
-        if len(kept) != len(self._ready):
-            self._ready = kept
-            heapq.heapify(self._ready)
-            self._ready_bytes = sum(len(each[2].body) for each in kept)
-
-
-def is_repeated(row: JobRow, message: Incoming) -> bool:
-    """Whether a message with the packet identifier of this plain job may be the same message once more."""
-    return (
-        row.topic == message.topic
-        and row.correlation == message.correlation
-        and row.body_hash == hashlib.sha256(message.payload).digest()
-    )
-
-
-def answer_to(row: JobRow, result: Result, encoded: bytes) -> OutboxEntry | None:
-    """The message that tells a job's publisher its result."""
-    if row.reply_to is None:
-        return None
-    if row.plain:
-        answer = plain_answer(result)
-        return OutboxEntry(
-            row.reply_to, answer.payload, row.correlation, answer.content_type, answer.user_properties, row.id
-        )
-    return OutboxEntry(row.reply_to, encoded, row.correlation, CONTENT_TYPE, (), row.id)
-
-
-def _overdue(row: JobRow, now: float) -> bool:
-    return row.expires_at is not None and row.expires_at <= now
 
 
 def _call(effects: Iterable[Callable[[], object]]) -> None:

@@ -1,4 +1,4 @@
-"""FAULTS 1-5 one by one: the agent dies at a named point of a job's life (6, every write in turn: tests/crash/agent)."""
+"""FAULTS 1-5 one by one: the agent dies at a named point of a job's life (6: tests/crash/agent)."""
 
 from __future__ import annotations
 

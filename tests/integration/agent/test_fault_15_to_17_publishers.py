@@ -1,0 +1,161 @@
+"""FAULTS 15-17: what a hostile publisher sends is refused, acknowledged, told once and never run."""
+
+from __future__ import annotations
+
+import base64
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.simulators.agent_process import Publisher, TappedAgent
+from tests.simulators.mosquitto import Mosquitto
+from waspi.model.job import Job
+from waspi.model.module import InlineModule, NamedModule
+from waspi.model.state import JobState
+from waspi.protocol import cose
+from waspi.protocol.job_envelope import encode_job
+
+SEED = bytes(range(32))
+OTHER_SEED = bytes(range(1, 33))
+OUTPUT = b"x<---- This is your string"
+
+
+class SignedWorld:
+    """A device that takes signed jobs only, and a publisher."""
+
+    def __init__(self, folder: Path, broker: Mosquitto, guest: bytes, device: str = "pi-1") -> None:
+        folder.mkdir(parents=True)
+        (folder / "append.wasm").write_bytes(guest)
+        key = base64.b64encode(cose.public_key(SEED)).decode()
+        rest = f'[modules.append]\npath = "{folder / "append.wasm"}"\n[policy]\njobs = "signed"\n'
+        rest += f'[[policy.keys]]\nid = "ops"\npublic_key = "{key}"\n'
+        rest += 'roles = ["run"]\ngroups = ["kitchen"]\n'
+        self.agent = TappedAgent(folder, broker.url, device, rest=rest, device='groups = ["kitchen"]')
+        self.publisher = Publisher(broker.url, f"publisher-{device}", device=device)
+        self.publisher.connect()
+        self.agent.start()
+        self.publisher.until(lambda: any(each.topic.endswith(f"{device}/presence") for each in self.publisher.messages))
+
+    def refused_with(self, body: bytes, job_id: str) -> str:
+        """Send it; the error's kind. Nothing may run, and no second answer may come."""
+        before = len(self.publisher.results)
+        self.publisher.send(body)
+        self.publisher.until(lambda: len(self.publisher.results) > before)
+        self.publisher.settle()
+        assert len(self.publisher.results) == before + 1, "refused once: it is acknowledged and does not come again"
+        result = self.publisher.results[before][0]
+        assert result.error is not None
+        assert result.state in {JobState.REJECTED, JobState.EXPIRED}
+        assert self.agent.runs()[job_id] == 0
+        return result.error.kind
+
+    def close(self) -> None:
+        self.publisher.close()
+        self.agent.kill()
+
+
+def signed(job: Job, seed: bytes = SEED, kid: str = "ops") -> bytes:
+    return cose.sign(encode_job(job), seed=seed, kid=kid)
+
+
+def good(job_id: str) -> Job:
+    return Job(job_id, NamedModule("append"), (b"x",), audience="device/pi-1", expires_at=float(int(time.time()) + 300))
+
+
+@pytest.fixture
+def world(tmp_path: Path, broker: Mosquitto, append_wasm: bytes) -> SignedWorld:
+    return SignedWorld(tmp_path / "pi-1", broker, append_wasm)
+
+
+def test_fault_15_only_well_signed_jobs_run(world: SignedWorld, append_wasm: bytes) -> None:
+    try:
+        job = good("job")
+        past = replace(job, expires_at=float(int(time.time()) - 10))
+        far = replace(job, expires_at=float(int(time.time()) + 365 * 86_400))
+        bent = bytearray(signed(job))
+        bent[-70] ^= 1
+        attacks = {
+            "unsigned": encode_job(job),
+            "wrong key": signed(job, OTHER_SEED),
+            "unknown key": signed(job, OTHER_SEED, "mallory"),
+            "changed": bytes(bent),
+            "cut short": signed(job)[:-1],
+            "no audience": signed(replace(job, audience=None)),
+            "another device": signed(replace(job, audience="device/pi-2")),
+            "another group": signed(replace(job, audience="group/garage")),
+            "expired": signed(past),
+            "no expiry": signed(replace(job, expires_at=None)),
+            "expiry too far ahead": signed(far),
+            "inline without the role": signed(replace(job, module=InlineModule(append_wasm))),
+            "signed twice": cose.sign(signed(job), seed=SEED, kid="ops"),
+        }
+        kinds = {name: world.refused_with(body, "job") for name, body in attacks.items()}
+        assert kinds.pop("expired") == "expired"
+        assert kinds.pop("inline without the role") == "not-allowed"
+        assert kinds.pop("signed twice") == "bad-envelope"
+        assert set(kinds.values()) == {"bad-signature"}
+        world.publisher.send(b"x", topic=world.publisher.topics.run("pi-1", "append"))
+        world.publisher.until(lambda: world.publisher.plain)
+        assert dict(world.publisher.plain[0].user_properties)["error-kind"] == "not-allowed"
+        before = len(world.publisher.results)
+        world.publisher.send(signed(job))
+        world.publisher.until(lambda: len(world.publisher.results) > before)
+        assert world.publisher.results[before][0].outputs == (OUTPUT,)
+        assert world.agent.runs() == {"job": 1}
+    finally:
+        world.close()
+
+
+def test_fault_16_a_signed_job_that_is_replayed_or_sent_on_runs_nowhere_again(
+    world: SignedWorld, tmp_path: Path, broker: Mosquitto, append_wasm: bytes
+) -> None:
+    neighbour = SignedWorld(tmp_path / "pi-2", broker, append_wasm, "pi-2")
+    try:
+        body = signed(good("once"))
+        world.publisher.send(body)
+        first = world.publisher.result("once")
+        for _ in range(3):
+            world.publisher.send(body)
+        world.publisher.until(lambda: len(world.publisher.results_of("once")) == 4)
+        world.agent.kill()
+        world.agent.start()
+        world.publisher.send(body)  # the memory of ids outlives the agent
+        world.publisher.until(lambda: len(world.publisher.results_of("once")) == 5)
+        assert set(world.publisher.results_of("once")) == {first}
+        assert world.agent.runs() == {"once": 1}
+        assert neighbour.refused_with(body, "once") == "bad-signature"
+        group = signed(replace(good("for-all"), audience="group/kitchen"))
+        world.publisher.send(group, topic=world.publisher.topics.device_job("pi-1"))
+        assert world.publisher.result("for-all").state is JobState.SUCCEEDED
+    finally:
+        neighbour.close()
+        world.close()
+
+
+def test_fault_17_a_retained_job_is_refused_each_time_and_runs_never(
+    tmp_path: Path, broker: Mosquitto, append_wasm: bytes
+) -> None:
+    (tmp_path / "append.wasm").write_bytes(append_wasm)
+    rest = f'[modules.append]\npath = "{tmp_path / "append.wasm"}"\n'
+    agent = TappedAgent(tmp_path / "pi-1", broker.url, rest=rest)
+    publisher = Publisher(broker.url)
+    try:
+        publisher.connect()
+        publisher.send(Job("state", NamedModule("append"), (b"x",)), retain=True)
+        publisher.send(b"x", topic=publisher.topics.run("pi-1", "append"), retain=True)
+        agent.start()
+        publisher.until(lambda: publisher.results and publisher.plain)
+        refused = publisher.results[0][0]  # under an id made of its hash: it was not even read
+        assert refused.error is not None
+        assert (refused.state, refused.error.kind) == (JobState.REJECTED, "retained-job")
+        assert dict(publisher.plain[0].user_properties)["error-kind"] == "retained-job"
+        publisher.send(Job("live", NamedModule("append"), (b"x",)), retain=True)  # retained, but seen live
+        publisher.until(lambda: len(publisher.results) == 2)
+        assert publisher.results[1][0].state is JobState.REJECTED
+        publisher.settle()
+        assert not agent.runs()
+    finally:
+        publisher.close()
+        agent.kill()

@@ -1,0 +1,95 @@
+"""FAULT 35: the agent's loop stands still; the watchdog is no longer fed, presence goes offline, then online again."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.simulators.agent_process import AgentProcess, Publisher
+from tests.simulators.mosquitto import Mosquitto
+
+WATCHDOG_S = 1.0
+
+
+class Systemd:
+    """Listens where ``NOTIFY_SOCKET`` points, as the service manager does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.address = str(folder / "notify")
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self.address)
+        self._socket.settimeout(0.1)
+        self.words: list[str] = []
+
+    def environment(self) -> dict[str, str]:
+        return {"NOTIFY_SOCKET": self.address, "WATCHDOG_USEC": str(int(WATCHDOG_S * 1_000_000))}
+
+    def listen(self, seconds: float) -> list[str]:
+        """What is said within so many seconds."""
+        end = time.monotonic() + seconds
+        heard: list[str] = []
+        while time.monotonic() < end:
+            try:
+                heard.append(self._socket.recv(4096).decode())
+            except TimeoutError:
+                continue
+        self.words += heard
+        return heard
+
+    def drain(self) -> None:
+        """Forget what was said until now."""
+        self._socket.setblocking(False)
+        try:
+            while self._socket.recv(4096):
+                pass
+        except BlockingIOError:
+            self._socket.settimeout(0.1)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    made = Systemd(tmp_path)
+    yield made
+    made.close()
+
+
+def test_fault_35_a_loop_that_stands_still_is_noticed_and_the_restart_is_seen(
+    tmp_path: Path, broker: Mosquitto, publisher: Publisher, systemd: Systemd
+) -> None:
+    agent = AgentProcess(
+        tmp_path / "pi-1", broker.url, broker="will_delay_s = 0\nkeepalive_s = 5", environment=systemd.environment()
+    )
+    try:
+        agent.start()
+        publisher.until_online()
+        heard = systemd.listen(2 * WATCHDOG_S)
+        assert "READY=1" in heard
+        assert "STATUS=online" in heard
+        assert heard.count("WATCHDOG=1") >= 2
+        agent.signal(signal.SIGSTOP)
+        systemd.drain()
+        assert "WATCHDOG=1" not in systemd.listen(3 * WATCHDOG_S), "systemd would kill it now"
+        publisher.until(lambda: publisher.presence[-1].state == "offline", 20.0)
+        first = publisher.presence[0].boot
+        agent.kill()
+        agent.start()
+        publisher.until_online()
+        assert publisher.presence[-1].boot != first
+    finally:
+        agent.kill()
+
+
+def test_a_clean_stop_tells_systemd(tmp_path: Path, broker: Mosquitto, publisher: Publisher, systemd: Systemd) -> None:
+    agent = AgentProcess(tmp_path / "pi-1", broker.url, environment=systemd.environment())
+    agent.start()
+    publisher.until_online()
+    assert agent.stop() == 0
+    assert "STOPPING=1" in systemd.listen(0.5)
