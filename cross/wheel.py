@@ -30,6 +30,11 @@ def environment(target: Target, compiler: Path) -> dict[str, str]:
         "CARGO_TARGET_DIR": str(cache.root() / "target" / compiler.name),
         "CARGO_BUILD_JOBS": JOBS,
         "CARGO_INCREMENTAL": "0",  # of no use for dependencies, and the cache stays smaller
+        **(
+            {"CARGO_PROFILE_RELEASE_LTO": "fat", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "1"}
+            if target.lto == "fat"
+            else {}
+        ),
         f"CARGO_TARGET_{upper}_LINKER": gcc,
         f"CC_{lower}": gcc,
         f"AR_{lower}": f"{target.gcc}-ar",
