@@ -29,7 +29,7 @@ class Target:
     suites: dict[str, str]
     """Debian suites it is tested on, with their Python's version."""
     lto: str = "off"
-    """Link-time optimisation: worth it where the engine is small. Wasmer's wheel gets no smaller and takes minutes more."""
+    """Link-time optimisation: worth it where the engine is small; Wasmer's takes minutes more for the same size."""
 
 
 def _platforms(machine: str) -> tuple[str, ...]:
