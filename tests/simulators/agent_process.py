@@ -129,7 +129,8 @@ class TappedAgent(AgentProcess):
 
     def runs(self) -> Counter[str]:
         """How often each job was handed to a worker, over all lives."""
-        return Counter(self.tap.read_text().split()) if self.tap.exists() else Counter()
+        noted = Counter(self.tap.read_text().split()) if self.tap.exists() else Counter[str]()
+        return Counter({name: count - noted[f"-{name}"] for name, count in noted.items() if not name.startswith("-")})
 
 
 class Publisher(LinkOwner):

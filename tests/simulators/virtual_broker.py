@@ -139,6 +139,9 @@ class VirtualLink:
 
     def flush(self) -> None: ...
 
+    def read_more(self) -> bool:
+        return False
+
     def next_deadline(self) -> float | None:
         return None
 

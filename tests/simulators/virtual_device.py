@@ -106,7 +106,9 @@ class VirtualDevice:
         """Seconds until the agent wants to do something by itself."""
         return self.agent._timeout(self.time.monotonic())
 
-    def _make_link(self, settings: object, _selector: object, handler: Agent, _clock: object) -> VirtualLink:
+    def _make_link(
+        self, settings: object, _selector: object, handler: Agent, _clock: object, **_options: object
+    ) -> VirtualLink:
         self.link = VirtualLink(settings, handler, self.broker)  # type: ignore[arg-type]
         return self.link
 

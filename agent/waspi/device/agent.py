@@ -50,8 +50,10 @@ _STOP_GRACE_S = 5.0
 """Seconds that running jobs get to end before the agent leaves."""
 _STUCK_S = 60.0
 """Seconds without an answer of the disk after which the watchdog is no longer fed."""
-_ROUNDS = 8
-"""What comes while events are handled is handled too, so often, before commits and packets leave."""
+_BATCH = 8
+"""Packets that are read, and published, before workers and disk get their turn again: none of them waits idle."""
+_ROUNDS = 16
+"""Rounds of events before clocks and deadlines are looked at again."""
 _REPORT_S = 60.0
 _PRUNE_S = 60.0
 
@@ -67,6 +69,7 @@ class Agent:
         self._stopping = False
         self._leave_at = 0.0
         self._first_session = True
+        self._more = False
         self._engine = ""
         self._next_report = 0.0
         self._next_prune = 0.0
@@ -105,7 +108,7 @@ class Agent:
         self._writer = Writer(self._journal, self._ledger.wake)
         self._ledger.attach(self._writer)
         self._selector.register(self._ledger.descriptor, selectors.EVENT_READ, self._ledger.settle)
-        self._link = Link(self._link_settings(), self._selector, self, self._clock.monotonic)
+        self._link = Link(self._link_settings(), self._selector, self, self._clock.monotonic, batch=_BATCH)
         self._outbox = Outbox(config.id, self._link, self._journal.reader, self._ledger, self._clock.monotonic)
         self._announcer.attach(self._outbox)
         self._jobs = JobQueue(
@@ -188,12 +191,16 @@ class Agent:
 
     def _step(self) -> None:
         now = self._clock.monotonic()
-        ready = self._selector.select(self._timeout(now))
+        ready = self._selector.select(0 if self._more else self._timeout(now))
         for _ in range(_ROUNDS):
             for key, _events in ready:
                 key.data()
+            self._more = self._link.read_more()
+            self._more |= self._outbox.pump(_BATCH)
+            self._ledger.flush()
+            self._link.flush()
             ready = self._selector.select(0)
-            if not ready:
+            if not ready and not self._more:
                 break
         now = self._clock.monotonic()
         self._link.tick(now)

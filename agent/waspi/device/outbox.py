@@ -124,10 +124,12 @@ class Outbox:
         self._more_on_disk = True
         self._not_before = 0.0
 
-    def pump(self) -> None:
-        """Publish what the window has room for."""
+    def pump(self, most: int = 1 << 30) -> bool:
+        """Publish what the window has room for, ``most`` messages of it; whether there may be more."""
         link = self._link
-        while link.room > 0:
+        for _ in range(most):
+            if link.room <= 0:
+                return False
             if self._chunks:
                 token, payload = self._chunks.popleft()
                 self._send_chunk(token, payload)
@@ -140,7 +142,7 @@ class Outbox:
                 if then is not None:
                     then()
             elif self._clock() < self._not_before or self._sending_bytes >= _HELD_BYTES:
-                return
+                return False
             elif self._rows:
                 row = self._rows.popleft()
                 self._held_bytes -= len(row.entry.payload)
@@ -148,7 +150,8 @@ class Outbox:
             elif self._refusals and (again := self._refused_and_due()) is not None:
                 self._send(again)
             elif not self._more_on_disk or not self._load():
-                return
+                return False
+        return True
 
     def on_published(self, token: int, refused: BrokerError | None) -> None:
         """The broker answered."""

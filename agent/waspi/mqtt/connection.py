@@ -27,6 +27,7 @@ from waspi.mqtt.stream import Stream
 
 use_quick_properties()
 
+_ALL = 1 << 30
 _SUCCESS = MQTTErrorCode.MQTT_ERR_SUCCESS
 _TAKEN_OVER = 0x8E
 _FAILURE = 0x80  # reason codes from here on are failures (MQTT 5.0, 2.4)
@@ -158,18 +159,25 @@ class Connection:
             raise UnreachableBrokerError("the connection was never opened")
         return stream
 
-    def read(self) -> None:
-        """Take in what the socket holds; everything that came of it stands in :attr:`events`."""
+    @property
+    def waiting(self) -> bool:
+        """Whether packets were received that :meth:`read` left for the next call."""
+        return not self._closed and self.stream.packets > 0
+
+    def read(self, most: int = _ALL) -> None:
+        """Take in what the socket holds, ``most`` packets of it; all that came of it stands in :attr:`events`."""
         stream = self.stream
         try:
-            stream.fill()
-            while stream.packets and not self._closed:
+            if not stream.packets:
+                stream.fill()
+            stream.quota = most
+            while stream.packets and stream.quota and not self._closed:
                 result = self._client.loop_read()
                 if result == MQTTErrorCode.MQTT_ERR_PROTOCOL:
                     self._close(BrokerError(f"{self._settings.address}: the broker sent a broken packet"))
                 elif result != _SUCCESS:
                     self._close(UnreachableBrokerError(f"{self._settings.address}: the connection is lost"))
-            if stream.ended:
+            if stream.ended and not stream.packets:
                 self._close(UnreachableBrokerError(f"{self._settings.address}: the broker closed the connection"))
         except ConnectionError as error:
             self._close(UnreachableBrokerError(f"{self._settings.address}: the connection is lost: {words(error)}"))

@@ -68,7 +68,14 @@ class Link:
         handler: LinkHandler,
         clock: Callable[[], float],
         rng: random.Random | None = None,
+        batch: int = 1 << 30,
     ) -> None:
+        """Connect nothing yet.
+
+        An owner that has other things to do between packets sets ``batch``, how many of them are handled at a time, and
+        calls :meth:`read_more` until it says that there are no more.
+        """
+        self._batch = batch
         self.state = LinkState.IDLE
         self.server = ServerLimits()
         self._settings = settings
@@ -149,6 +156,15 @@ class Link:
         """Ask for these topic filters, with QoS 1."""
         if self._connection is not None and self.online:
             self._connection.subscribe(filters)
+
+    def read_more(self) -> bool:
+        """Handle the next packets of those that were received; whether there are still more."""
+        connection = self._connection
+        if connection is None or not connection.waiting:
+            return False
+        connection.read(self._batch)
+        self._dispatch(connection)
+        return connection is self._connection and connection.waiting
 
     def flush(self) -> None:
         """Write what waits; the owner calls it once at the end of each iteration of its loop."""
@@ -314,7 +330,7 @@ class Link:
         connection = self._connection
         if connection is None:
             return
-        connection.read()
+        connection.read(self._batch)
         self._dispatch(connection)
 
     def _dispatch(self, connection: Connection) -> None:

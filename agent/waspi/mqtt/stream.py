@@ -44,6 +44,8 @@ class Stream:
                 self._tls = sock
                 self._would_block = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
         self._ends: deque[int] = deque()
+        self.quota = 0
+        """How many packets may still be read in this round."""
         self.ended = False
         """Whether the broker has closed its side."""
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -72,13 +74,14 @@ class Stream:
     def recv(self, size: int) -> bytes:
         """At most ``size`` bytes of a whole packet that waits (paho's side). Raises ``BlockingIOError`` else."""
         ends = self._ends
-        if not ends:
+        if not ends or not self.quota:
             raise BlockingIOError
         end = self._at + size
         part = bytes(self._in[self._at : end])
         self._at = end
         if end >= ends[0]:
             ends.popleft()
+            self.quota -= 1
             if not ends:
                 del self._in[:end]
                 self._at = 0
