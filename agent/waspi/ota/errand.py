@@ -122,6 +122,11 @@ class Finished:
     requests: int = 0
     """Ranges that were asked for."""
     fetched_bytes: int = 0
+    """Of modules."""
+    fetched_ms: int = 0
+    """Milliseconds that these took."""
+    peak_kib: int = 0
+    """KiB of memory that the updater had resident at most."""
 
 
 Message = Errand | Named | Plan | Fetched | Refused | Finished

@@ -13,7 +13,7 @@ from typing import Final
 
 from waspi.ota.source import Range
 
-FIRST_WINDOW: Final = 2
+FIRST_WINDOW: Final = 4
 FIRST_PATIENCE_S: Final = 8.0
 LONGEST_PATIENCE_S: Final = 60.0
 SILENCES: Final = 6

@@ -47,7 +47,8 @@ class Schedule:
 
     def asked(self, now: float) -> None:
         """Somebody on the device wants to know now."""
-        self.due = max(self._earliest, now)
+        self._again = self.running
+        self.due = now
 
     def begin(self) -> None:
         """A check begins."""

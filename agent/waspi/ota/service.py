@@ -24,7 +24,7 @@ from waspi.ota.request_box import RequestBox
 from waspi.ota.schedule import Schedule
 from waspi.ota.seen import read_seen
 from waspi.ota.settings import UpdatesConfig
-from waspi.protocol.depot import decode_timestamp_notice
+from waspi.protocol import json_document
 from waspi.protocol.reported import ReportedModule
 from waspi.sandbox.cache import ModuleCache
 from waspi.sandbox.pool import Pool
@@ -32,6 +32,8 @@ from waspi.sandbox.task import Done
 
 _STALLED_S: Final = 600.0
 """An updater that says nothing for so long is ended; by itself it gives up earlier."""
+
+_MAX_NOTICE: Final = 1024
 
 _log = logging.getLogger(__name__)
 
@@ -134,13 +136,16 @@ class Updates:
             self.keeper.job_ended(name, version, error)
 
     def on_notice(self, payload: bytes) -> None:
-        """A depot announces a timestamp."""
+        """A depot announces a timestamp (:class:`waspi.protocol.depot.TimestampNotice`): a hint, nothing more.
+
+        Only its hash matters here; the envelopes between updater and depot would cost the idle agent 100 KB.
+        """
         try:
-            notice = decode_timestamp_notice(payload)
+            fields = json_document.decode_document(payload, "timestamp notice", max_bytes=_MAX_NOTICE)
         except EnvelopeError as error:
             _log.warning("an announcement of updates is dropped: %s", error.message)
             return
-        if notice.sha256 != self._timestamp:
+        if fields.get("sha256") != self._timestamp:
             self._schedule.announced(self._monotonic())
 
     def on_chunk(self, payload: bytes) -> None:
@@ -262,7 +267,13 @@ class Updates:
                 _log.warning("no update: %s", word.message)
             self._trouble = word.message
             self._around.changed()
-        _log.debug("the updater made %d requests and fetched %d bytes", word.requests, word.fetched_bytes)
+        _log.debug(
+            "the updater made %d requests, fetched %d bytes in %d ms and took %d KiB",
+            word.requests,
+            word.fetched_bytes,
+            word.fetched_ms,
+            word.peak_kib,
+        )
 
     # --- inside -------------------------------------------------------------------------------------------------------
 

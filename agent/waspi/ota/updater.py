@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -57,18 +60,23 @@ def run(task: Errand, sock: socket.socket) -> Finished:
         source = HttpsSource(task.url)
     else:
         source = DepotSource(sock, task.device, task.window)
-    fetched = 0
+    fetched, took_s = 0, 0.0
+    word = Finished()
     try:
         with _told_disk_errors(task.folder):
-            for size in _look(task, source, sock):
+            for size, seconds in _look(task, source, sock):
                 fetched += size
+                took_s += seconds
     except WaspiError as error:
-        return Finished(error.kind, error.message, source.requests, fetched)
-    return Finished("", "", source.requests, fetched)
+        word = Finished(error.kind, error.message)
+    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return replace(
+        word, requests=source.requests, fetched_bytes=fetched, fetched_ms=int(took_s * 1000), peak_kib=peak_kib
+    )
 
 
-def _look(task: Errand, source: DepotSource | HttpsSource, sock: socket.socket) -> Iterator[int]:
-    """Yields the sizes of what was fetched."""
+def _look(task: Errand, source: DepotSource | HttpsSource, sock: socket.socket) -> Iterator[tuple[int, float]]:
+    """Yields size and seconds of each module that was fetched."""
     repository = SignedRepository(
         Path(task.folder), Path(task.root), source, range_bytes=task.range_bytes, now=task.now
     )
@@ -100,8 +108,9 @@ def _look(task: Errand, source: DepotSource | HttpsSource, sock: socket.socket) 
             continue
         folder = Path(task.folder)
         write_durably(folder / "releases" / f"{release.label}.json", _described(release, info))
+        begun = time.monotonic()
         if repository.fetch(info, folder / "download" / f"{release.sha256}.wasm"):
-            yield release.length
+            yield release.length, time.monotonic() - begun
         sock.send(encode_message(Fetched(each.name, release.version, each.group, each.serial, each.retry)))
     keep |= {f"{name}@{version}" for name, versions in task.held.items() for version in versions}
     repository.clear(keep)

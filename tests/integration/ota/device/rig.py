@@ -105,9 +105,11 @@ class Desk(Site):
 class Watcher(Publisher):
     """A publisher that keeps reported state, every one that came."""
 
+    username: str | None = None
+
     def __init__(self, url: str, *, device: str = "pi-1", client_id: str = "watcher") -> None:
         self.reported: list[Reported] = []
-        super().__init__(url, client_id, device=device)
+        super().__init__(url, client_id, device=device, username=self.username)
 
     def on_message(self, message: Incoming) -> None:
         super().on_message(message)
@@ -182,7 +184,14 @@ class Rig:
         return made
 
     def agent(
-        self, device: str | None = None, *, updates: str = "", rest: str = "", group: str = GROUP, **environment: str
+        self,
+        device: str | None = None,
+        *,
+        updates: str = "",
+        rest: str = "",
+        group: str = GROUP,
+        broker: str = "will_delay_s = 0",
+        **environment: str,
     ) -> AgentProcess:
         """An agent that takes updates; not started."""
         root = self.folder / "trusted-root.json"
@@ -192,6 +201,7 @@ class Rig:
             self.broker.url,
             device or self.device,
             device=f'groups = ["{group}"]\nlog_level = "debug"',
+            broker=broker,
             rest=UPDATES.format(root=root, updates=updates) + rest,
             environment=environment,
         )
