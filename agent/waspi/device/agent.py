@@ -207,7 +207,7 @@ class Agent:
         self._pool.tick(now)
         self._ledger.tick(now)
         self._announcer.tick(now)
-        if self._updates is not None:
+        if self._updates is not None and not self._stopping:
             self._updates.tick(now)
         self._intake.look_again()
         self._jobs.pump()
@@ -238,7 +238,7 @@ class Agent:
             self._next_report,
             self._next_prune,
         ]
-        if self._updates is not None:
+        if self._updates is not None and not self._stopping:
             deadlines.append(self._updates.next_deadline())
         if self._stopping:
             deadlines.append(self._leave_at)

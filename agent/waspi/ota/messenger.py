@@ -13,7 +13,7 @@ from typing import Final
 from waspi.ota.errand import MAX_BYTES
 from waspi.sandbox.child import Child
 
-_BOOT: Final = "import sys;sys.path.append(sys.argv[1]);from waspi.ota.updater import main;main()"
+_BOOT: Final = "import sys;sys.path.append(sys.argv[1]);from waspi.ota.__main__ import main;main()"
 _HELD_BYTES: Final = 2 * 1024 * 1024
 """Of answers that wait for the updater to read them: what is beyond it asks for again."""
 _AT_ONCE: Final = 16

@@ -228,7 +228,12 @@ class Updates:
         if data[:1] == errand.DEPOT:
             self._around.ask_depot(data[1:])
             return
-        match decode_message(data):
+        try:
+            message = decode_message(data)
+        except (EnvelopeError, TypeError) as error:
+            _log.error("the updater says something that is no message: %s", error)
+            return
+        match message:
             case Named() as named:
                 self._named[named.name] = named
             case Plan() as plan:

@@ -153,7 +153,3 @@ def _told_disk_errors(folder: str) -> Iterator[None]:
         raise StorageError(f"{folder}: {error.strerror or error}; check free space and rights of the disk") from error
     except (RuntimeError, ValueError, TypeError, LookupError) as error:
         raise UsageError(f"the updater failed: {type(error).__name__}: {error}; report this") from error
-
-
-if __name__ == "__main__":
-    main()
