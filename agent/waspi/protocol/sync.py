@@ -107,7 +107,10 @@ def encode_sync_query(ids: Collection[str]) -> bytes:
 def decode_sync_query(data: bytes) -> tuple[str, ...]:
     """The ids that a query asks for; raises :class:`EnvelopeError`, and nothing else, for whatever bytes."""
     fields = field.envelope(cbor.decode(data, max_bytes=MAX_BYTES, max_items=_MAX_ITEMS), "sync query", _QUERY_KEYS)
-    return _ids(fields.get("ids"), "sync query: 'ids'")
+    ids = _ids(fields.get("ids"), "sync query: 'ids'")
+    if not ids:
+        raise EnvelopeError("sync query: 'ids' is empty; ask for at least one")
+    return ids
 
 
 def answer(asked: Iterable[str], known: Mapping[str, JobState], *, device: str, boot: str) -> SyncReport:

@@ -56,7 +56,7 @@ def test_fault_06_the_agent_is_killed_at_every_write(
             list(threads.map(lambda one: live(*one), sorted(set(tries))))
     report.writes = len(set(tries))
     with capsys.disabled():
-        print(f"\ncrash suite: {total} writes in one life; {report}; seed {seed}")  # noqa: T201 - the report
+        print(f"\ncrash suite: {total} writes in one life; {report}; seed {seed}")
     record_property("report", str(report))
     assert not report.faults, f"seed {seed}: {report.faults}"
     assert report.kills > report.writes * 0.8, "the shim kills hardly anybody; is it loaded?"
