@@ -30,7 +30,7 @@ SLOW = """(module (memory (export "memory") 1)
       (br_if $l (i64.lt_u (local.get $i) (i64.const {spins}))))
     (i32.store8 (local.get $p) (i32.add (i32.load8_u (local.get $p)) (i32.const 1)))
     (local.get $n)))"""
-SPINS = 1_500_000_000  # several seconds of the emulated CPU
+SPINS = {"wasmer": 1_500_000_000, "wasmi": 10_000_000}  # several seconds of the emulated processor
 CONFIGURATION = f"""[device]
 id = "{DEVICE}"
 fleet = "{FLEET}"
@@ -246,7 +246,7 @@ class Steps:
 
     def power_cut(self) -> None:
         """The plug is pulled while jobs run and wait; every job ends once and as it said (FAULTS 1 to 5)."""
-        slow = _wasm(self._folder, SLOW.format(spins=SPINS))
+        slow = _wasm(self._folder, SLOW.format(spins=SPINS["wasmi" if "wasmi" in self.figures["engine"] else "wasmer"]))
         for number in range(6):
             self.outsider.submit(f"cut-{number}", slow, b"a", idempotent=number % 2 == 0, limits={"time_ms": 120_000})
         for number in range(2):  # two cores, two workers
