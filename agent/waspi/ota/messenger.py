@@ -84,6 +84,8 @@ class Messenger:
                 message = self._sock.recv(MAX_BYTES)
             except BlockingIOError:
                 return False
+            except ConnectionResetError:
+                continue  # it ended without reading all; the kernel says so once, before what it had said itself
             except OSError:
                 message = b""
             if not message:

@@ -57,3 +57,22 @@ def test_answers_that_nobody_reads_are_bounded() -> None:
         taken = sum(deaf.send(bytes(64 * 1024)) for _ in range(200))
         assert 20 < taken < 60
         deaf.close()
+
+
+def test_its_last_word_is_heard_although_it_did_not_read_all() -> None:
+    """A socket that is closed with something unread makes the kernel report a reset before what was said."""
+    last = "import socket,time;s=socket.socket(fileno=3);s.recv(9);s.send(b'last')"
+    for _ in range(5):
+        said: list[bytes] = []
+        ended: list[str] = []
+        with selectors.DefaultSelector() as selector:
+            messenger = Messenger(selector, (sys.executable, "-I", "-c", last), said.append, ended.append)
+            for _ in range(3):
+                messenger.send(b"something")
+            end = time.monotonic() + 30
+            while not ended:
+                assert time.monotonic() < end
+                time.sleep(0.05)  # so that both are there when it is read: what it said, and its end
+                for key, _ in selector.select(0.2):
+                    key.data()
+        assert said == [b"last"]
