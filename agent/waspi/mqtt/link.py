@@ -51,7 +51,10 @@ _TAKEN_OVER_AT_LEAST_S = 30.0
 _EXCESS = 4
 """Times the Receive Maximum that a broker may have unacknowledged before it is no longer read. mosquitto 2.0.11 passes
 the Receive Maximum when a session with a long queue comes back."""
-_PAUSED_S = 10.0
+_FLOOD = 64
+"""Times the Receive Maximum after which messages are dropped, where reading on cannot be helped."""
+_FLOOD_PACKETS = 4
+"""Largest packets that may be unacknowledged in bytes, for the same."""
 _SHORT_S = 10.0
 """A connection that ends sooner did not prove itself: the back-off goes on from where it was."""
 _SHORT_LIVES = 3
@@ -93,7 +96,8 @@ class Link:
         self._short_lives = 0
         self._last_token = 0
         self._unacknowledged = 0
-        self._paused_at: float | None = None
+        self._unacknowledged_bytes = 0
+        self._dropped = 0
         self._events = 0
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         selector.register(self._wake, selectors.EVENT_READ, self._on_opened)
@@ -150,6 +154,7 @@ class Link:
         if message.qos:
             connection.acknowledge(message.packet_id)
             self._unacknowledged -= 1
+            self._unacknowledged_bytes -= len(message.payload)
         return True
 
     def subscribe(self, filters: list[str]) -> None:
@@ -176,15 +181,35 @@ class Link:
             self._watch(connection, writing=not done)
         if connection.events:
             self._dispatch(connection)
+        if self._dropped and not self._unacknowledged and connection is self._connection:
+            count = self._dropped
+            self._lost(
+                BrokerError(
+                    f"{self._settings.address}: the broker passed the Receive Maximum that it was told; "
+                    f"{count} messages were dropped and have to come again"
+                )
+            )
+
+    def _admits(self, message: Incoming) -> bool:
+        """Whether a message is handed on; one that is too much is dropped unacknowledged, and so comes again."""
+        if not message.qos:
+            return True
+        settings = self._settings
+        if (
+            self._unacknowledged >= _FLOOD * settings.receive_maximum
+            or self._unacknowledged_bytes >= _FLOOD_PACKETS * settings.max_packet_bytes
+        ):
+            self._dropped += 1
+            return False
+        self._unacknowledged += 1
+        self._unacknowledged_bytes += len(message.payload)
+        return True
 
     def _watch(self, connection: Connection, *, writing: bool) -> None:
         """Tell the selector what is waited for; a broker that passes our Receive Maximum by far is not read on."""
-        most = _EXCESS * self._settings.receive_maximum
-        if self._unacknowledged < most:
-            self._paused_at = None
-        elif self._paused_at is None:
-            self._paused_at = self._clock()
-        wanted = (selectors.EVENT_WRITE if writing else 0) | (selectors.EVENT_READ if self._paused_at is None else 0)
+        # With a full window it is read on: only the broker's answers make room, and acknowledgements may wait for that.
+        reading = self._unacknowledged < _EXCESS * self._settings.receive_maximum or self.room <= 0
+        wanted = (selectors.EVENT_WRITE if writing else 0) | (selectors.EVENT_READ if reading else 0)
         if wanted == self._events:
             return
         descriptor = connection.stream.fileno()
@@ -210,11 +235,6 @@ class Link:
             self._lost(UnreachableBrokerError(f"{self._settings.address}: no CONNACK; is this an MQTT broker?"))
         elif self.state is LinkState.ONLINE and self._connection is not None:
             connection = self._connection
-            if self._paused_at is not None and now - self._paused_at >= _PAUSED_S:
-                self._lost(
-                    BrokerError(f"{self._settings.address}: the broker passes the Receive Maximum that it was told")
-                )
-                return
             connection.keep_alive()
             self._due = now + connection.keepalive_s / 4
             self._dispatch(connection)
@@ -298,7 +318,8 @@ class Link:
             connection.abandon()
         self._in_flight.clear()
         self._unacknowledged = 0
-        self._paused_at = None
+        self._unacknowledged_bytes = 0
+        self._dropped = 0
         if self.state is LinkState.ONLINE:
             reason = self._judge(reason)
         self._become(LinkState.WAITING)
@@ -338,8 +359,8 @@ class Link:
         while events and connection is self._connection:
             event = events.popleft()
             if isinstance(event, Incoming):
-                self._unacknowledged += event.qos > 0
-                self._handler.on_message(event)
+                if self._admits(event):
+                    self._handler.on_message(event)
             elif isinstance(event, Published):
                 token = self._in_flight.pop(event.packet_id, None)
                 if token is not None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulators.hostile_broker import CONNACK, HostileBroker
 from tests.simulators.link_owner import LinkOwner
-from waspi.mqtt import link
+from waspi.mqtt.message import Outgoing, ServerLimits
 
 
 def publish(topic: bytes, properties: bytes, payload: bytes = b"x") -> bytes:
@@ -45,19 +45,49 @@ def test_fault_22_broken_packets_end_the_connection_only(name: str) -> None:
         broker.close()
 
 
-def test_a_broker_that_passes_the_receive_maximum_is_not_read_on_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "_PAUSED_S", 0.2)
+def flood(count: int, payload: bytes) -> bytes:
+    """QoS 1 messages that nobody waits for the acknowledgements of: topic "t", no properties."""
+    size = 6 + len(payload)
+    head = bytes((0x32, size & 0x7F | 0x80, size >> 7))
+    return b"".join(head + b"\x00\x01t" + number.to_bytes(2, "big") + b"\x00" + payload for number in range(1, count))
+
+
+def test_a_broker_that_passes_the_receive_maximum_is_not_read_on() -> None:
     payload = bytes(4096)
-    flood = b"".join(
-        b"\x32\x86\x20\x00\x01t" + number.to_bytes(2, "big") + b"\x00" + payload for number in range(1, 3000)
-    )  # QoS 1, remaining length 4102 = 0x86 0x20, topic "t", no properties
-    broker = HostileBroker(flood)
+    broker = HostileBroker(flood(3000, payload))
     owner = LinkOwner(broker.url, receive_maximum=8, keepalive_s=1)
     try:
         owner.link.start()
         owner.until(lambda: owner.offline)
-        assert "Receive Maximum" in owner.offline[0].message
+        assert "pings" in owner.offline[0].message
         assert 32 <= len(owner.messages) <= 32 + 65_536 // len(payload)
     finally:
         owner.close()
         broker.close()
+
+
+def test_a_flood_that_has_to_be_read_on_is_dropped_and_has_to_come_again() -> None:
+    """With a full window only the broker's answers make room, and they stand behind the flood."""
+    broker = HostileBroker(flood(3000, bytes(200)), greeting=b"\x20\x06\x00\x00\x03\x21\x00\x01")
+    owner = Publishes(broker.url, receive_maximum=8)
+    try:
+        owner.link.start()
+        owner.until(lambda: len(owner.messages) >= 512)
+        for _ in range(20):
+            owner.step()
+        assert len(owner.messages) == 512
+        for message in owner.messages:
+            owner.link.acknowledge(message)
+        owner.until(lambda: owner.offline)
+        assert "2487 messages were dropped" in owner.offline[0].message
+    finally:
+        owner.close()
+        broker.close()
+
+
+class Publishes(LinkOwner):
+    """Fills its window of one as soon as it is online."""
+
+    def on_online(self, session_present: bool, limits: ServerLimits) -> None:
+        super().on_online(session_present, limits)
+        self.link.publish(Outgoing("t", b""))
