@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -42,7 +42,8 @@ _CUSTOM: Final = "custom"
 def main() -> None:
     """Do the errand that comes over the socket."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    os.nice(_NICENESS)
+    with suppress(OSError):  # systemd may forbid it; then it competes like any other
+        os.nice(_NICENESS)
     sock = socket.socket(fileno=errand.SOCKET_FD)
     task = decode_message(sock.recv(errand.MAX_BYTES))
     if not isinstance(task, Errand):
