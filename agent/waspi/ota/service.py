@@ -199,7 +199,7 @@ class Updates:
             groups=self._groups,
             url=self._config.url,
             root=str(self._config.root),
-            folder=str(self._folder),
+            folder=str(self._folder.absolute()),
             now=self._now(),
             room=self._cache.room,
             range_bytes=self._config.range_bytes,
