@@ -28,7 +28,6 @@ from waspi.ota.signed_repository import HASH, SignedRepository
 from waspi.protocol.release_custom import release_of
 from waspi.protocol.repository_path import module_target
 from waspi.protocol.wanted import Wanted, wanted_modules
-from waspi.sandbox.plea import lower_priority
 from waspi.storage.durable import write_durably
 
 if TYPE_CHECKING:
@@ -43,7 +42,8 @@ _CUSTOM: Final = "custom"
 def main() -> None:
     """Do the errand that comes over the socket."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    lower_priority()
+    with suppress(OSError):  # when memory is short, it goes before the agent does
+        Path("/proc/self/oom_score_adj").write_text("1000")
     with suppress(OSError):  # systemd may forbid it; then it competes like any other
         os.nice(_NICENESS)
     sock = socket.socket(fileno=errand.SOCKET_FD)
