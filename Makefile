@@ -26,7 +26,7 @@ check: setup ## Format, lint, types, layers, stubs, clippy
 	@.venv/bin/lint-imports
 	@MYPYPATH=agent $(PY) -m mypy.stubtest waspi._wasmer
 	@cd agent/native && cargo fmt --check
-	@cd agent/native && CARGO_TARGET_DIR=$${WASPI_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/waspi}/target PYO3_PYTHON=../../$(PY) cargo clippy --release --locked --quiet -- -D warnings
+	@cd agent/native && CARGO_TARGET_DIR=$${WASPI_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/waspi}/target PYO3_PYTHON=$(CURDIR)/$(PY) cargo clippy --release --locked --quiet -- -D warnings
 
 format: setup ## Write Python and Rust in the project's form
 	@$(PY) -m ruff format agent tests guests bench cross
