@@ -30,7 +30,7 @@ SLOW = """(module (memory (export "memory") 1)
       (br_if $l (i64.lt_u (local.get $i) (i64.const {spins}))))
     (i32.store8 (local.get $p) (i32.add (i32.load8_u (local.get $p)) (i32.const 1)))
     (local.get $n)))"""
-SPINS = {"wasmer": 1_500_000_000, "wasmi": 10_000_000}  # several seconds of the emulated processor
+SPINS = {"wasmer": 1_500_000_000, "wasmi": 60_000_000}  # several seconds of the emulated processor
 CONFIGURATION = f"""[device]
 id = "{DEVICE}"
 fleet = "{FLEET}"
