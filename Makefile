@@ -23,6 +23,7 @@ check: setup ## Format, lint, types, layers, stubs, clippy
 	@$(PY) -m ruff format --check agent tests guests bench cross
 	@$(PY) -m ruff check agent tests guests bench cross
 	@$(PY) -m mypy
+	@$(PY) -m mypy -p cross
 	@.venv/bin/lint-imports
 	@MYPYPATH=agent $(PY) -m mypy.stubtest waspi._wasmer
 	@cd agent/native && cargo fmt --check
@@ -38,6 +39,20 @@ bench: setup ## Measure against peers; prints ratios, writes bench/results
 
 soak: setup ## 100,000 jobs with random kills of agent, workers and broker
 	@$(PY) -m tests.crash.soak
+
+cross: ## ARM wheels, wheelhouses and Debian packages into dist/ (TARGET=aarch64|armv7; default both)
+	@cross/setup
+	@set -e; for target in $(or $(TARGET),aarch64 armv7); do \
+	  python3 -m cross.wheelhouse --target $$target --output dist/$$target/wheelhouse; \
+	  python3 -m cross.deb --target $$target --output dist/$$target; done
+
+test-arm: setup ## The test suite on an ARM board under QEMU user mode (TARGET=aarch64|armv7; needs root)
+	@cross/setup
+	@$(PY) -m cross.usertest --target $(or $(TARGET),$(error say TARGET=aarch64 or TARGET=armv7))
+
+test-boot: setup ## A whole board in QEMU: install, run, kill, starve, cut the power, purge (needs root)
+	@cross/setup
+	@$(PY) -m cross.boot --target $(or $(TARGET),aarch64)
 
 lock: ## Write requirements.lock anew from pyproject.toml
 	@$(PY) -m pip install --quiet uv
