@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 TARGET ?=
 
-.PHONY: help setup demo demo-ota test check format bench soak cross test-arm test-boot lock clean
+.PHONY: help setup demo demo-ota test check format bench soak wheel cross test-arm test-boot lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ bench: setup ## Measure against peers; prints ratios, writes bench/results
 
 soak: setup ## 100,000 jobs with random kills of agent, workers and broker
 	@$(PY) -m tests.crash.soak
+
+wheel: setup ## The wheel for this machine, into dist/
+	@CARGO_TARGET_DIR=$${WASPI_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/waspi}/target PYO3_PYTHON=$(CURDIR)/$(PY) \
+	  .venv/bin/maturin build --release --locked --compression-level 9 --out dist
 
 cross: ## ARM wheels, wheelhouses and Debian packages into dist/ (TARGET=aarch64|armv7; default both)
 	@cross/setup
