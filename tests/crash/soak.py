@@ -155,7 +155,7 @@ class Soak:
         end = time.monotonic() + seconds
         publisher, tally = self.publisher, self.tally
         publisher.connect()
-        self.agent.start()
+        self._start()
         due = self._schedule(jobs, kills)
         shown = time.monotonic()
         while (tally.sent < jobs or publisher.open) and time.monotonic() < end:
@@ -166,10 +166,13 @@ class Soak:
                 due.pop()
                 self._kill_somebody()
             if not self.agent.alive:
-                self.agent.start()
+                self._start()
             if time.monotonic() - shown > 30.0:
                 shown = time.monotonic()
                 print(f"  {tally}", flush=True)
+        if publisher.open and self.agent.alive:
+            self.agent.signal(signal.SIGABRT)  # its log then tells where it stood
+            self.agent.wait()
         for name in publisher.open:
             tally.losses += 1
             tally.faults.append(f"{name} was not answered")
@@ -183,6 +186,9 @@ class Soak:
         if self.agent.alive:
             self.agent.kill()
         self.broker.kill()
+
+    def _start(self) -> None:
+        self.agent.start(PYTHONFAULTHANDLER="1")
 
     def _schedule(self, jobs: int, kills: int) -> list[int]:
         return sorted((self._chance.randrange(1, max(2, jobs - 10)) for _ in range(kills)), reverse=True)
