@@ -197,11 +197,12 @@ class Agent:
                 key.data()
             self._more = self._link.read_more()
             self._more |= self._outbox.pump(_BATCH)
-            self._ledger.flush()
             self._link.flush()
             ready = self._selector.select(0)
             if not ready and not self._more:
                 break
+            if self._ledger.stopped:
+                self._ledger.flush()
         now = self._clock.monotonic()
         self._link.tick(now)
         self._pool.tick(now)

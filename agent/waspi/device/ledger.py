@@ -89,6 +89,11 @@ class Ledger:
         """Whether nothing is on its way."""
         return not self._under_way and not self._again and not self._gathered
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the writer has nothing to do: what was entered should not wait for more."""
+        return not self._under_way
+
     def stuck_for(self, now: float) -> float:
         """Seconds for which the oldest group has been with the writer without an answer."""
         return now - self._oldest if self._under_way else 0.0
