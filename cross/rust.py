@@ -1,6 +1,6 @@
 """A Rust compiler with the standard libraries of the boards, from Debian's packages.
 
-rustup cannot fetch targets on a machine that reaches only Debian, PyPI and crates.io. Debian's ``rustc-web`` is as new
+rustup cannot fetch targets on a machine that reaches package registries only. Debian's ``rustc-web`` is as new
 as the browsers need it, and its standard library for ARM comes as a package of the foreign architecture: the compiler
 of one suite takes the library of another as long as the upstream version is the same.
 """
