@@ -12,6 +12,7 @@ fleet = "default"                 # topics lie below waspi/v1/<fleet>
 groups = []                       # groups whose jobs this device takes, for example ["kitchen"]
 # state_dir = "/var/lib/waspi"    # journal and modules; by default systemd's StateDirectory
 log_level = "info"                # debug, info, warning, error
+trace = false                     # begin each log with pointers, sizes and addresses; for authors of guests
 
 [device.labels]                   # free texts, reported as they are
 # site = "Bern"
@@ -59,6 +60,10 @@ idle_s = 30.0                     # a worker without work leaves after this
 max_jobs = 20000
 max_mib = 64
 input_kib = 4096                  # largest input of a job
+
+[budget]                          # of all jobs together; a spent budget delays jobs, 0 is no bound
+run_ms_per_minute = 0             # time inside guests; 60000 is one core
+memory_mib = 0                    # sum of the memory limits of what runs at once
 
 [journal]
 sync = "full"                     # "off": faster, but a power cut may take the last jobs
