@@ -284,8 +284,6 @@ class Connection:
             receive_maximum=int(known.get("ReceiveMaximum", 65_535)),
             max_packet_bytes=known.get("MaximumPacketSize"),
             keepalive_s=known.get("ServerKeepAlive"),
-            retain_available=bool(known.get("RetainAvailable", 1)),
-            assigned_client_id=known.get("AssignedClientIdentifier"),
         )
         self.keepalive_s = limits.keepalive_s or self.keepalive_s
         self.events.append(Accepted(flags.session_present, limits))

@@ -49,5 +49,3 @@ class ServerLimits:
     receive_maximum: int = 65535
     max_packet_bytes: int | None = None
     keepalive_s: int | None = None
-    retain_available: bool = True
-    assigned_client_id: str | None = None
