@@ -37,7 +37,7 @@ pub trait Program: Sized + Send + Sync {
 pub enum Ending {
     /// The guest trapped: kind and message, index of the function and offset in the stripped module where known.
     Trap { kind: crate::fault::Kind, message: String, function: Option<u32>, offset: Option<u64> },
-    /// The tank was below zero: all fuel used, or the watchdog emptied it.
+    /// The tank was below its floor: all fuel used, or the watchdog raised the floor.
     OutOfFuel { function: Option<u32> },
     /// A host function ended it.
     Halted(crate::host::Halt),
@@ -56,8 +56,9 @@ pub trait Guest: Send {
     fn call(&mut self, callee: Self::Callee, args: &[u32]) -> Result<u64, Ending>;
     /// The linear memory as it is now.
     fn memory(&self) -> View;
-    /// Where the watchdog stops this instance; stays valid as long as the instance lives.
-    fn tank(&self) -> *const AtomicI64;
+    /// What the fuel must not fall below: raised by the watchdog to stop this instance; valid as long as that lives.
+    fn floor(&self) -> *const AtomicI64;
+    /// Fill the tank, and lower the floor to zero.
     fn set_fuel(&mut self, fuel: i64);
     /// Negative when the guest has used more than it had.
     fn fuel_left(&self) -> i64;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// Bytes kept of the log when the caller names none.
 const LOG_BYTES: u64 = 64 << 10;
+/// As good as unlimited, and below the floor that the watchdog raises.
+const FUEL: i64 = i64::MAX - 1;
 /// All of a 32-bit linear memory.
 const MEMORY_BYTES: u64 = 1 << 32;
 
@@ -38,6 +40,6 @@ impl Limits {
 
     /// Fuel to start with.
     pub fn tank(&self) -> i64 {
-        self.fuel.and_then(|fuel| i64::try_from(fuel).ok()).unwrap_or(i64::MAX)
+        self.fuel.and_then(|fuel| i64::try_from(fuel).ok()).unwrap_or(i64::MAX).min(FUEL)
     }
 }

@@ -144,7 +144,7 @@ impl Session {
         self.guest.set_fuel(tank);
         self.guest.host().slot = clock.slot.clone();
         // SAFETY: the guest outlives this function, which disarms the slot whatever `work` does.
-        let armed = unsafe { clock.slot.arm(self.guest.tank(), clock.deadline(&terms.limits)) };
+        let armed = unsafe { clock.slot.arm(self.guest.floor(), clock.deadline(&terms.limits)) };
         let attached = armed.and_then(|()| canceller.map_or(Ok(()), |canceller| canceller.attach(&clock.slot)));
         let worked = match attached {
             Ok(()) => {
@@ -157,20 +157,19 @@ impl Session {
             canceller.detach(&clock.slot);
         }
         let stopped = clock.slot.disarm();
-        let left = stopped.map_or_else(|| self.guest.fuel_left(), |(_, level)| level.min(tank));
+        let left = self.guest.fuel_left();
         let dry = stopped.is_none() && left < 0;
         let usage = Usage {
             log: self.guest.host().log.take(),
-            fuel: if dry { tank } else { tank - left } as u64,
+            fuel: (tank - left.max(0)) as u64,
             memory_bytes: self.guest.memory().size as u64,
             run_us: clock.run_us(),
         };
         // The last stretch of code may have used more than was left.
         let worked = if dry && worked.is_ok() { Err(Ending::OutOfFuel { function: None }.into()) } else { worked };
-        let stop = stopped.map(|(stop, _)| stop);
         let result = worked.map_err(|broken| match broken {
             Broken::Fault(fault) => fault,
-            Broken::Ending(end) => ending::explain(end, stop, loaded, &terms.limits),
+            Broken::Ending(end) => ending::explain(end, stopped, loaded, &terms.limits),
         });
         (result, usage)
     }

@@ -1,8 +1,9 @@
 //! Stops runs: deadlines and cancellation.
 //!
-//! A run is stopped by emptying its fuel tank from outside: the guest looks at the tank in every loop and function, so
-//! it traps there, in a well-defined place, without a signal. The guest may be between reading and writing the tank at
-//! that moment and overwrite what was put there; therefore the watchdog empties it again until the run has ended.
+//! A run is stopped by raising the floor of its fuel tank from outside: the guest compares the two in every loop and
+//! function, so it traps there, in a well-defined place, without a signal. The guest only reads the floor. Emptying the
+//! tank itself would not do: a tight loop writes it every few cycles and, on processors that forward a load from the
+//! store before it, may overwrite for ever what another core put there.
 //!
 //! One thread serves the process. It sleeps until the earliest deadline that it knows; arming a run costs a lock that
 //! nobody else holds, and a wake-up only when its deadline comes before that.
@@ -15,11 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::fault::{Fault, Kind};
 
-/// Pause between two attempts to stop the same run.
-const RETRY: Duration = Duration::from_micros(200);
 const NEVER: u64 = u64::MAX;
-/// A tank so far below zero that no charge brings it back, and far enough from the end not to wrap around.
-const EMPTY: i64 = i64::MIN / 2;
 
 /// Nanoseconds since the first use in this process.
 pub fn now() -> u64 {
@@ -34,18 +31,16 @@ pub enum Stop {
     Canceled,
 }
 
-/// Where the tank of a run is; valid from `arm` to `disarm`.
-struct Tank(*const AtomicI64);
+/// Where the floor of a run's tank is; valid from `arm` to `disarm`.
+struct Floor(*const AtomicI64);
 
-// SAFETY: the pointer is used under the slot's lock only, and `disarm` takes it away before the tank dies.
-unsafe impl Send for Tank {}
+// SAFETY: the pointer is used under the slot's lock only, and `disarm` takes it away before the floor dies.
+unsafe impl Send for Floor {}
 
 struct Target {
-    tank: Option<Tank>,
+    floor: Option<Floor>,
     deadline: u64,
     stop: Option<Stop>,
-    /// Lowest level that was read before it was overwritten.
-    level: i64,
 }
 
 /// The run that a thread has going, if any. A thread has one slot for all its runs.
@@ -73,7 +68,7 @@ impl Slot {
         SLOT.with_borrow_mut(|slot| {
             slot.get_or_insert_with(|| {
                 let slot = Arc::new(Self {
-                    target: Mutex::new(Target { tank: None, deadline: NEVER, stop: None, level: i64::MAX }),
+                    target: Mutex::new(Target { floor: None, deadline: NEVER, stop: None }),
                     bell: Condvar::new(),
                 });
                 let mut slots = lock(&SLOTS);
@@ -85,15 +80,15 @@ impl Slot {
         })
     }
 
-    /// Begin to watch a run whose fuel is at `tank`; `deadline` is in the time of [`now`].
+    /// Begin to watch a run that ends when `floor` is above its fuel; `deadline` is in the time of [`now`].
     ///
     /// # Safety
-    /// `tank` must stay valid until [`Slot::disarm`] was called.
-    pub unsafe fn arm(&self, tank: *const AtomicI64, deadline: Option<u64>) -> Result<(), Fault> {
+    /// `floor` must stay valid until [`Slot::disarm`] was called.
+    pub unsafe fn arm(&self, floor: *const AtomicI64, deadline: Option<u64>) -> Result<(), Fault> {
         let deadline = deadline.unwrap_or(NEVER);
         {
             let mut target = lock(&self.target);
-            *target = Target { tank: Some(Tank(tank)), deadline, stop: None, level: i64::MAX };
+            *target = Target { floor: Some(Floor(floor)), deadline, stop: None };
         }
         if deadline < NEXT.load(Ordering::SeqCst) {
             start()?.unpark();
@@ -101,12 +96,12 @@ impl Slot {
         Ok(())
     }
 
-    /// The run has ended: why it was stopped, if it was, and the lowest level of fuel that was seen then.
-    pub fn disarm(&self) -> Option<(Stop, i64)> {
+    /// The run has ended: why it was stopped, if it was.
+    pub fn disarm(&self) -> Option<Stop> {
         let mut target = lock(&self.target);
-        target.tank = None;
+        target.floor = None;
         target.deadline = NEVER;
-        target.stop.take().map(|stop| (stop, target.level))
+        target.stop.take()
     }
 
     /// Whether the run was told to stop.
@@ -124,44 +119,29 @@ impl Slot {
         target.stop.is_none()
     }
 
-    /// Ask the armed run to stop; the watchdog sees to it that it does.
+    /// Stop the armed run, if there is one.
     pub fn stop(&self, why: Stop) {
-        let mut target = lock(&self.target);
-        if target.tank.is_none() {
-            return;
-        }
-        target.stop.get_or_insert(why);
-        self.empty(&mut target);
-        drop(target);
-        // Without a thread to repeat it, this one attempt has to do; a deadline would have told before.
-        if let Ok(watchdog) = start() {
-            watchdog.unpark();
-        }
+        self.end(&mut lock(&self.target), why);
     }
 
-    /// Look at the run: stop it if its time is up, again if need be. When to look again.
+    /// Look at the run: stop it if its time is up. When to look again.
     fn patrol(&self, time: u64) -> u64 {
         let mut target = lock(&self.target);
-        if target.tank.is_none() {
-            return NEVER;
-        }
         if target.stop.is_none() && target.deadline > time {
             return target.deadline;
         }
-        target.stop.get_or_insert(Stop::Deadline);
-        self.empty(&mut target);
-        time + RETRY.as_nanos() as u64
+        self.end(&mut target, Stop::Deadline);
+        NEVER
     }
 
-    fn empty(&self, target: &mut Target) {
-        if let Some(Tank(tank)) = target.tank {
-            // SAFETY: `arm`'s contract. The guest's own accesses are plain loads and stores of generated code.
-            let level = unsafe { (*tank).swap(EMPTY, Ordering::SeqCst) };
-            if level >= 0 {
-                target.level = target.level.min(level);
-            }
+    /// The first reason stays.
+    fn end(&self, target: &mut Target, why: Stop) {
+        if let Some(Floor(floor)) = target.floor {
+            target.stop.get_or_insert(why);
+            // SAFETY: `arm`'s contract. The guest's own accesses are plain loads of generated code.
+            unsafe { (*floor).store(i64::MAX, Ordering::SeqCst) };
+            self.bell.notify_all();
         }
-        self.bell.notify_all();
     }
 }
 

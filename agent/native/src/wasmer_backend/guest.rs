@@ -30,6 +30,7 @@ pub struct Guest {
     objects: Box<StoreObjects>,
     env: Box<Env>,
     tank: NonNull<VMGlobalDefinition>,
+    floor: NonNull<VMGlobalDefinition>,
     code: Arc<Code>,
 }
 
@@ -58,14 +59,16 @@ impl Guest {
         let instance = unsafe { artifact.instantiate(&tunables, &imports, &mut objects) }.map_err(refused)?;
         let noted = tunables.noted();
         env.memory = noted.memory;
-        let &[.., tank] = noted.globals.as_slice() else {
+        let &[.., tank, floor] = noted.globals.as_slice() else {
             return Err(Fault::new(Kind::Internal, "the module was compiled without metering"));
         };
-        Ok(Self { instance, objects, env, tank, code })
+        Ok(Self { instance, objects, env, tank, floor, code })
     }
 
     fn ending(&self, trap: Trap) -> Ending {
-        trap::ending(trap, engine::Guest::fuel_left(self) < 0)
+        // SAFETY: as in `set_fuel`.
+        let floor = unsafe { (*engine::Guest::floor(self)).load(Ordering::SeqCst) };
+        trap::ending(trap, engine::Guest::fuel_left(self) < floor)
     }
 }
 
@@ -128,18 +131,22 @@ impl engine::Guest for Guest {
         self.env.view()
     }
 
-    fn tank(&self) -> *const AtomicI64 {
-        self.tank.as_ptr().cast_const().cast()
+    fn floor(&self) -> *const AtomicI64 {
+        self.floor.as_ptr().cast_const().cast()
     }
 
     fn set_fuel(&mut self, fuel: i64) {
-        // SAFETY: a global of this instance, aligned to 16 bytes; only the watchdog knows it besides.
-        unsafe { (*self.tank()).store(fuel, Ordering::SeqCst) };
+        // SAFETY: globals of this instance, aligned to 16 bytes; only the watchdog knows the floor besides, and it has
+        // not been told yet.
+        unsafe {
+            self.tank.cast::<i64>().write(fuel);
+            self.floor.cast::<i64>().write(0);
+        }
     }
 
     fn fuel_left(&self) -> i64 {
-        // SAFETY: as in `set_fuel`.
-        unsafe { (*self.tank()).load(Ordering::SeqCst) }
+        // SAFETY: a global of this instance, which does not run now.
+        unsafe { self.tank.cast::<i64>().read() }
     }
 
     fn host(&mut self) -> &mut Host {

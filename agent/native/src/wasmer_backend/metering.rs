@@ -3,7 +3,9 @@
 //! `wasmer-middlewares` checks the tank wherever it charges. Here a straight line of code only pays, and the tank is
 //! looked at where code can repeat itself: before each branch back to a loop and at the entry of each function. The tank may
 //! fall below zero on the way to the next of these, by less than the length of one function body; the run is ended
-//! there, or after it. That makes half as much code, and leaves the watchdog a place to stop the guest in every cycle.
+//! there, or after it. That makes half as much code, and leaves the watchdog a place to stop the guest in every cycle:
+//! the tank is compared with a second global, its floor, which is zero until the watchdog raises it and which generated
+//! code never writes.
 
 use std::mem;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +14,7 @@ use wasmer::sys::wasmparser::{BlockType, Operator};
 use wasmer::sys::{FunctionMiddleware, MiddlewareError, MiddlewareReaderState, ModuleMiddleware};
 use wasmer_types::{GlobalIndex, GlobalInit, GlobalType, LocalFunctionIndex, ModuleInfo, Mutability, Type};
 
-/// For one module: it remembers the index of the tank.
+/// For one module: it remembers the index of the tank; the floor is the next one.
 #[derive(Debug, Default)]
 pub struct Metering {
     tank: Mutex<Option<GlobalIndex>>,
@@ -22,6 +24,8 @@ impl ModuleMiddleware for Metering {
     fn transform_module_info(&self, module: &mut ModuleInfo) -> Result<(), MiddlewareError> {
         // Behind the guest's own globals: no index that the guest could validly use reaches it.
         let tank = module.globals.push(GlobalType::new(Type::I64, Mutability::Var));
+        module.globals.push(GlobalType::new(Type::I64, Mutability::Var));
+        module.global_initializers.push(GlobalInit::I64Const(0));
         module.global_initializers.push(GlobalInit::I64Const(0));
         *self.tank.lock().unwrap_or_else(PoisonError::into_inner) = Some(tank);
         Ok(())
@@ -76,7 +80,7 @@ impl Meter {
     fn check(&self, state: &mut MiddlewareReaderState<'_>) {
         state.extend(&[
             Operator::GlobalGet { global_index: self.tank },
-            Operator::I64Const { value: 0 },
+            Operator::GlobalGet { global_index: self.tank + 1 },
             Operator::I64LtS,
             Operator::If { blockty: BlockType::Empty },
             Operator::Unreachable,

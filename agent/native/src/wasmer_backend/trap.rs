@@ -8,7 +8,7 @@ use crate::engine::Ending;
 use crate::fault::Kind;
 use crate::host::Halt;
 
-/// How the call ended; `dry` says whether the tank was below zero then.
+/// How the call ended; `dry` says whether the tank was below its floor then.
 pub fn ending(trap: Trap, dry: bool) -> Ending {
     if let Some(halt) = trap.downcast_ref::<Halt>() {
         return Ending::Halted(halt.clone());

@@ -17,7 +17,7 @@ const TABLE_ELEMENTS: u32 = 65_536;
 #[derive(Default)]
 pub struct Noted {
     pub memory: Option<NonNull<VMMemoryDefinition>>,
-    /// The last global is the metering's tank.
+    /// The last two are the metering's tank and its floor.
     pub globals: Vec<NonNull<VMGlobalDefinition>>,
 }
 

@@ -1,7 +1,7 @@
 //! An instance on wasmi's machine.
 //!
 //! wasmi has fuel of its own, which nobody can take away from outside. So the guest gets it in slices: between two of
-//! them the tank is looked at, which the watchdog may have emptied.
+//! them the tank is compared with its floor, which the watchdog may have raised.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -28,8 +28,9 @@ pub struct Guest {
     module: Module,
     imports: Vec<&'static Offer>,
     instance: Option<Instance>,
+    tank: i64,
     /// Boxed, since the watchdog knows its address.
-    tank: Box<AtomicI64>,
+    floor: Box<AtomicI64>,
 }
 
 #[derive(Clone, Copy)]
@@ -44,26 +45,27 @@ impl Guest {
         let caps = StoreLimitsBuilder::new().memory_size(cap).table_elements(TABLE_ELEMENTS).build();
         let mut store = Store::new(engine, Env { host, limits: caps, memory: None });
         store.limiter(|env| &mut env.limits);
-        Self { store, module: module.clone(), imports: imports.to_vec(), instance: None, tank: Box::default() }
+        Self { store, module: module.clone(), imports: imports.to_vec(), instance: None, tank: 0, floor: Box::default() }
     }
 
-    /// Move up to a slice from the tank to wasmi; `false` when there is less than `needed`.
+    /// Move up to a slice from the tank to wasmi; `false` when there is less than `needed`, or the floor was raised.
     fn fill(&mut self, needed: i64) -> bool {
-        let left = self.tank.load(Ordering::SeqCst);
-        if left < needed {
-            // Below zero says that the guest wanted more than it had.
-            self.tank.fetch_min(-1, Ordering::SeqCst);
+        if self.tank < self.floor.load(Ordering::SeqCst) {
             return false;
         }
-        let slice = SLICE.max(needed).min(left);
-        self.tank.fetch_sub(slice, Ordering::SeqCst);
+        if self.tank < needed {
+            self.tank = -1; // below zero says that the guest wanted more than it had
+            return false;
+        }
+        let slice = SLICE.max(needed).min(self.tank);
+        self.tank -= slice;
         self.store.set_fuel(slice as u64).is_ok()
     }
 
     /// Put back what wasmi has left.
     fn drain(&mut self) {
         let rest = self.store.get_fuel().unwrap_or(0);
-        self.tank.fetch_add(rest as i64, Ordering::SeqCst);
+        self.tank += rest as i64;
         let _ = self.store.set_fuel(0);
     }
 
@@ -145,16 +147,17 @@ impl engine::Guest for Guest {
         imports::view(&self.store, self.memory_handle())
     }
 
-    fn tank(&self) -> *const AtomicI64 {
-        &raw const *self.tank
+    fn floor(&self) -> *const AtomicI64 {
+        &raw const *self.floor
     }
 
     fn set_fuel(&mut self, fuel: i64) {
-        self.tank.store(fuel, Ordering::SeqCst);
+        self.tank = fuel;
+        self.floor.store(0, Ordering::SeqCst);
     }
 
     fn fuel_left(&self) -> i64 {
-        self.tank.load(Ordering::SeqCst)
+        self.tank
     }
 
     fn host(&mut self) -> &mut Host {
