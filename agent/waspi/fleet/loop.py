@@ -32,8 +32,10 @@ class LoopThread:
         self._timer_numbers = itertools.count()
         self.on_end: Callable[[BaseException | None], None] = lambda _: None
         """Called on the loop's thread as its last act, with what ended it."""
-        self._stopping = False
         self._crash: BaseException | None = None
+        # Until the loop stops its descriptor is open; after that the number may be another's, whom a write would reach.
+        self._guard = threading.Lock()
+        self._stopping = False
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.selector.register(self._wake, selectors.EVENT_READ, self._on_wake)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -47,11 +49,12 @@ class LoopThread:
 
         Raises :class:`UsageError` when the loop has been closed.
         """
-        if self._stopping:
-            raise UsageError("the client is closed; make a new one") from self._crash
-        self._actions.append(action)
-        if threading.current_thread() is not self._thread:
-            os.eventfd_write(self._wake, 1)
+        with self._guard:
+            if self._stopping:
+                raise UsageError("the client is closed; make a new one") from self._crash
+            self._actions.append(action)
+            if threading.current_thread() is not self._thread:
+                os.eventfd_write(self._wake, 1)
 
     def call_later(self, delay_s: float, action: Callable[[], None]) -> None:
         """Have ``action`` called after ``delay_s`` seconds; only from the loop's own thread."""
@@ -64,14 +67,15 @@ class LoopThread:
 
     def close(self) -> None:
         """Do what was handed over, end the link in order, and wait for the thread. Idempotent."""
-        if self._stopping:
-            return
-        self._stopping = True
-        if not self._thread.is_alive():
+        with self._guard:
+            if self._stopping:
+                return
+            self._stopping = True
+            if self._thread.ident is not None:
+                os.eventfd_write(self._wake, 1)
+        if self._thread.ident is None:
             self._tear_down()
-            return
-        os.eventfd_write(self._wake, 1)
-        if not self.inside:
+        elif not self.inside:
             self._thread.join()
 
     def _on_wake(self) -> None:
@@ -90,15 +94,17 @@ class LoopThread:
                     heapq.heappop(self._timers)[2]()
                 link.tick(now)
                 link.flush()
-                if self._stopping and not self._actions:
-                    return
+                stopping = self._stopping  # before the look at the actions: what came before it is done
                 if not self._actions:
+                    if stopping:
+                        return
                     self._wait(link)
         except BaseException as error:
             self._crash = error
             raise
         finally:
-            self._stopping = True
+            with self._guard:
+                self._stopping = True
             self._tear_down()
 
     def _tear_down(self) -> None:
@@ -106,7 +112,8 @@ class LoopThread:
             self.link.close()
         self.on_end(self._crash)
         self.selector.close()
-        os.close(self._wake)
+        with self._guard:
+            os.close(self._wake)
 
     def _wait(self, link: Link) -> None:
         due = link.next_deadline()
