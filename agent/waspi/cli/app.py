@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -77,27 +78,38 @@ def waspi(
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command in ``argv`` and give its exit code; every error is one line on stderr, never a traceback."""
+    """Run the command in ``argv`` and give its exit code; every error is one line on stderr.
+
+    A traceback comes before it only where waspi itself is at fault.
+    """
     try:
         result = typer.main.get_command(app).main(args=list(argv), prog_name="waspi", standalone_mode=False)
     except WaspiError as error:
         complain_of(error)
         return exit_code_of(error)
-    except typer.TyperException as error:
+    except (typer.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - exit code 1, Python's own, says that a guest failed
+        return _end_by(error, argv)
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def _end_by(error: Exception, argv: Sequence[str]) -> ExitCode:
+    if isinstance(error, typer.TyperException):
         text = error.format_message() or "no command given"
         complain("operator", f"{text} (see waspi {_command_of(argv)}--help)")
         return ExitCode.USAGE
-    except ImportError as error:
-        if error.name is not None and error.name.partition(".")[0] in {"tuf", "securesystemslib"}:
-            complain("operator", "this command signs updates, which needs: pip install 'waspi[cli,ota]'")
-            return ExitCode.USAGE
-        if "_wasmer" not in str(error):
-            raise
+    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] in {"tuf", "securesystemslib"}:
+        complain("operator", "this command signs updates, which needs: pip install 'waspi[cli,ota]'")
+        return ExitCode.USAGE
+    if isinstance(error, ImportError) and "_wasmer" in str(error):
         complain("device", f"the native module does not load: {error}; reinstall waspi")
-        return ExitCode.DEVICE
-    except (typer.Abort, KeyboardInterrupt):
-        return ExitCode.INTERRUPTED
-    return result if isinstance(result, int) else ExitCode.OK
+    elif isinstance(error, OSError):
+        complain("device", f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
+    else:
+        traceback.print_exception(error)
+        complain("device", f"a fault of waspi itself, please report the lines above: {type(error).__name__}: {error}")
+    return ExitCode.DEVICE
 
 
 def _command_of(argv: Sequence[str]) -> str:

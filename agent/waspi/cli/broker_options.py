@@ -1,8 +1,11 @@
 """Options that say which broker and fleet a command speaks to; the same for every command that speaks to one."""
 
-from dataclasses import dataclass
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,43 +19,6 @@ from waspi.mqtt.settings import Tls
 
 _PANEL = "Broker"
 
-BrokerOption = Annotated[
-    str | None,
-    typer.Option(
-        "--broker",
-        metavar="URL",
-        envvar="WASPI_BROKER",
-        rich_help_panel=_PANEL,
-        help="mqtt://user:password@host:port, or mqtts:// for TLS.",
-    ),
-]
-FleetOption = Annotated[
-    str | None,
-    typer.Option(
-        "--fleet", metavar="ID", envvar="WASPI_FLEET", rich_help_panel=_PANEL, help="Fleet, by default default."
-    ),
-]
-ProfileOption = Annotated[
-    str | None,
-    typer.Option(
-        "--profile",
-        metavar="NAME",
-        envvar="WASPI_PROFILE",
-        rich_help_panel=_PANEL,
-        help="A broker by its name in ~/.config/waspi/profiles.toml.",
-    ),
-]
-CaOption = Annotated[
-    Path | None,
-    typer.Option("--ca", metavar="FILE", rich_help_panel=_PANEL, help="Certificate of the authority to trust (PEM)."),
-]
-CertOption = Annotated[
-    Path | None, typer.Option("--cert", metavar="FILE", rich_help_panel=_PANEL, help="Own certificate for mTLS (PEM).")
-]
-KeyOption = Annotated[
-    Path | None, typer.Option("--key", metavar="FILE", rich_help_panel=_PANEL, help="Its private key (PEM).")
-]
-
 
 @dataclass(frozen=True, slots=True)
 class BrokerChoice:
@@ -65,53 +31,6 @@ class BrokerChoice:
     password: str | None
     sign: str | None
 
-    @classmethod
-    def of(
-        cls,
-        broker: str | None,
-        fleet: str | None,
-        profile: str | None,
-        ca: Path | None,
-        cert: Path | None,
-        key: Path | None,
-    ) -> "BrokerChoice":
-        """Put the choice together: options before environment before profile.
-
-        Raises :class:`UsageError` when no broker is named, :class:`ConfigError` for a wrong URL or profile.
-        """
-        chosen = Profile.load(user_folder() / "profiles.toml", profile)
-        url = broker or chosen.broker
-        if url is None:
-            raise UsageError("no broker: give --broker mqtt://host, set WASPI_BROKER, or write a profile")
-        if (cert is None) != (key is None):
-            raise UsageError("--cert and --key go together")
-        stated = Tls(ca, cert, key)
-        own = broker is None or broker == chosen.broker
-        return cls(
-            address=BrokerAddress.parse(url),
-            fleet=fleet or chosen.fleet or "default",
-            tls=stated if stated != Tls() else chosen.tls,
-            # A profile's password is for the profile's broker only.
-            username=chosen.username if own else None,
-            password=chosen.password if own else None,
-            sign=chosen.sign,
-        )
-
-    @classmethod
-    def stated(
-        cls,
-        broker: str | None,
-        fleet: str | None,
-        profile: str | None,
-        ca: Path | None,
-        cert: Path | None,
-        key: Path | None,
-    ) -> "BrokerChoice | None":
-        """As :meth:`of`, but ``None`` when neither options nor environment nor a profile name a broker."""
-        if broker is None and Profile.load(user_folder() / "profiles.toml", profile).broker is None:
-            return None
-        return cls.of(broker, fleet, profile, ca, cert, key)
-
     def client(self, *, sign: str | None = None) -> Client:
         """Make a client, not connected; ``sign`` names the key that signs its jobs."""
         name = sign or self.sign
@@ -123,3 +42,107 @@ class BrokerChoice:
             password=self.password,
             signing_key=KeyFile.find(keys_folder(), name) if name else None,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerOptions:
+    """What was typed; :func:`speaks_to_broker` makes each field an option of the command."""
+
+    broker: Annotated[
+        str | None,
+        typer.Option(
+            "--broker",
+            metavar="URL",
+            envvar="WASPI_BROKER",
+            rich_help_panel=_PANEL,
+            help="mqtt://user:password@host:port, or mqtts:// for TLS.",
+        ),
+    ]
+    fleet: Annotated[
+        str | None,
+        typer.Option(
+            "--fleet", metavar="ID", envvar="WASPI_FLEET", rich_help_panel=_PANEL, help="Fleet, by default default."
+        ),
+    ]
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            "--profile",
+            metavar="NAME",
+            envvar="WASPI_PROFILE",
+            rich_help_panel=_PANEL,
+            help="A broker by its name in ~/.config/waspi/profiles.toml.",
+        ),
+    ]
+    ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--ca", metavar="FILE", rich_help_panel=_PANEL, help="Certificate of the authority to trust (PEM)."
+        ),
+    ]
+    cert: Annotated[
+        Path | None,
+        typer.Option("--cert", metavar="FILE", rich_help_panel=_PANEL, help="Own certificate for mTLS (PEM)."),
+    ]
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", rich_help_panel=_PANEL, help="Its private key (PEM).")
+    ]
+
+    def choice(self) -> BrokerChoice:
+        """Put the choice together: options before environment before profile.
+
+        Raises :class:`UsageError` when no broker is named, :class:`ConfigError` for a wrong URL or profile.
+        """
+        choice = self.choice_if_stated()
+        if choice is None:
+            raise UsageError("no broker: give --broker mqtt://host, set WASPI_BROKER, or write a profile")
+        return choice
+
+    def choice_if_stated(self) -> BrokerChoice | None:
+        """As :meth:`choice`, but ``None`` when neither options nor environment nor a profile name a broker."""
+        chosen = self._profile()
+        url = self.broker or chosen.broker
+        if url is None:
+            return None
+        if (self.cert is None) != (self.key is None):
+            raise UsageError("--cert and --key go together")
+        stated = Tls(self.ca, self.cert, self.key)
+        own = self.broker is None or self.broker == chosen.broker
+        return BrokerChoice(
+            address=BrokerAddress.parse(url),
+            fleet=self.fleet or chosen.fleet or "default",
+            tls=stated if stated != Tls() else chosen.tls,
+            # A profile's password is for the profile's broker only.
+            username=chosen.username if own else None,
+            password=chosen.password if own else None,
+            sign=chosen.sign,
+        )
+
+    def _profile(self) -> Profile:
+        try:
+            file = user_folder() / "profiles.toml"
+        except UsageError:
+            if self.profile is not None:
+                raise
+            return Profile()  # nobody asked for one
+        return Profile.load(file, self.profile)
+
+
+def speaks_to_broker(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command the options of :class:`BrokerOptions`, which it gets as one argument called ``at``."""
+    hints = {field.name: field.type for field in fields(BrokerOptions)}
+
+    @functools.wraps(command)
+    def called(**given: Any) -> int:  # noqa: ANN401 - whatever the command's own options are
+        at = BrokerOptions(**{name: given.pop(name) for name in hints})
+        return command(at=at, **given)
+
+    signature = inspect.signature(command)
+    own = [each for each in signature.parameters.values() if each.name != "at"]
+    options = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
+        for name, hint in hints.items()
+    ]
+    called.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+    called.__annotations__ = {**command.__annotations__, **hints}
+    return called

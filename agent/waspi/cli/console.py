@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, cast
 
 import typer
@@ -15,7 +16,6 @@ from waspi.cli.exit_code import ExitCode, party_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from io import TextIOWrapper
 
     from waspi.errors import WaspiError
 
@@ -36,15 +36,15 @@ def write_log(content: bytes) -> None:
 
 
 def write_line(text: str) -> None:
-    """Write one line of a result to stdout."""
+    """Write one line of a result to stdout; what the terminal's encoding lacks becomes an escape."""
     with _stdout() as stdout:
         print(text, file=stdout)
 
 
 def write_json(document: Mapping[str, object] | Sequence[object]) -> None:
-    """Write one JSON document on one line to stdout."""
-    with _stdout() as stdout:
-        print(json.dumps(document, ensure_ascii=False), file=stdout)
+    """Write one JSON document on one line to stdout: UTF-8 (RFC 8259, 8.1), whatever the terminal's encoding is."""
+    # What is no text (a file's name may be bytes) becomes an escape, which JSON reads.
+    write_bytes(json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
 
 
 @contextmanager
@@ -52,6 +52,8 @@ def _stdout() -> Iterator[TextIOWrapper]:
     """Give stdout, flush it, and end the command quietly when its reader has gone (head, less), as its right is."""
     stdout = cast("TextIOWrapper", sys.stdout)
     try:
+        if isinstance(stdout, TextIOWrapper):
+            stdout.reconfigure(errors="backslashreplace")
         yield stdout
         stdout.flush()
     except BrokenPipeError:

@@ -7,15 +7,7 @@ from typing import Annotated
 
 import typer
 
-from waspi.cli.broker_options import (
-    BrokerChoice,
-    BrokerOption,
-    CaOption,
-    CertOption,
-    FleetOption,
-    KeyOption,
-    ProfileOption,
-)
+from waspi.cli.broker_options import BrokerOptions, speaks_to_broker
 from waspi.cli.console import note, write_json
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
@@ -35,6 +27,7 @@ _LOOK_S = 0.5
         "waspi depot --repo /srv/releases --broker mqtts://depot@broker.lan --password-file depot.password",
     )
 )
+@speaks_to_broker
 def depot(
     *,
     repo: RepoOption,
@@ -49,18 +42,13 @@ def depot(
         Path | None,
         typer.Option("--password-file", metavar="FILE", rich_help_panel="Broker", help="Holds the user's password."),
     ] = None,
-    broker: BrokerOption = None,
-    fleet: FleetOption = None,
-    profile: ProfileOption = None,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
+    at: BrokerOptions,
 ) -> int:
     """Serve an update repository to devices over MQTT until it is stopped; needs no keys and writes nothing.
 
     Start as many as you like, anywhere, with a copy of the same folder. Any web server may serve the folder as well.
     """
-    choice = BrokerChoice.of(broker, fleet, profile, ca, cert, key)
+    choice = at.choice()
     running = Depot(
         repo,
         choice.address,

@@ -6,15 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from waspi.cli.broker_options import (
-    BrokerChoice,
-    BrokerOption,
-    CaOption,
-    CertOption,
-    FleetOption,
-    KeyOption,
-    ProfileOption,
-)
+from waspi.cli.broker_options import BrokerOptions, speaks_to_broker
 from waspi.cli.console import note, write_json
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
@@ -35,6 +27,7 @@ _WIDE = 500
         "waspi fleet --module stats=1.2.0 --json | jq -r .device",
     )
 )
+@speaks_to_broker
 def fleet(
     *,
     group: Annotated[
@@ -52,12 +45,7 @@ def fleet(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line for each device.")] = False,
     timeout: Annotated[float, typer.Option("--timeout", min=0.001, metavar="S", help="Seconds to wait.")] = 10.0,
-    broker: BrokerOption = None,
-    fleet_id: FleetOption = None,
-    profile: ProfileOption = None,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
+    at: BrokerOptions,
 ) -> int:
     """List the devices: presence, version of the agent, modules and their states, last job, sandbox.
 
@@ -66,8 +54,7 @@ def fleet(
     labels = dict(_label(each) for each in label or ())
     name, _, version = (module or "").partition("=")
     selection = Selection(frozenset(group or ()), labels, name, version, online)
-    choice = BrokerChoice.of(broker, fleet_id, profile, ca, cert, key)
-    with choice.client() as client:
+    with at.choice().client() as client:
         known = client.devices(timeout)
     views = [view for view in known.values() if selection.takes(view)]
     if as_json:

@@ -4,15 +4,7 @@ from typing import Annotated
 
 import typer
 
-from waspi.cli.broker_options import (
-    BrokerChoice,
-    BrokerOption,
-    CaOption,
-    CertOption,
-    FleetOption,
-    KeyOption,
-    ProfileOption,
-)
+from waspi.cli.broker_options import BrokerOptions, speaks_to_broker
 from waspi.cli.console import note, write_line
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
@@ -50,6 +42,7 @@ WORTH_TELLING_BYTES = 64 * 1024
         "job=$(waspi push --device pi-7 --no-wait long.wasm ''); waspi cancel --device pi-7 $job",
     )
 )
+@speaks_to_broker
 def push(
     module: Annotated[
         str, typer.Argument(metavar="MODULE", help="A file, sha256:DIGEST, or NAME or NAME@VERSION of a deployed one.")
@@ -84,12 +77,7 @@ def push(
         bool, typer.Option("--strip/--no-strip", help="Send a file without its debug information.")
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON, one a line.")] = False,
-    broker: BrokerOption = None,
-    fleet: FleetOption = None,
-    profile: ProfileOption = None,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
+    at: BrokerOptions,
 ) -> int:
     """Run MODULE on a device and write its raw output to stdout; everything else goes to stderr.
 
@@ -99,7 +87,7 @@ def push(
     if (device is None) == (group is None):
         raise UsageError("give --device ID or --group ID")
     check_id(device or group or "", "device" if device is not None else "group")
-    choice = BrokerChoice.of(broker, fleet, profile, ca, cert, key)
+    choice = at.choice()
     options = JobOptions(
         limits=limits_of(Limits(), fuel=fuel, memory_mib=memory_mib, timeout_ms=timeout_ms, output_kib=output_kib),
         abi=abi_of(abi, entry),

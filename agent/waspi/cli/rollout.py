@@ -9,15 +9,7 @@ from typing import Annotated
 import typer
 from rich.live import Live
 
-from waspi.cli.broker_options import (
-    BrokerChoice,
-    BrokerOption,
-    CaOption,
-    CertOption,
-    FleetOption,
-    KeyOption,
-    ProfileOption,
-)
+from waspi.cli.broker_options import BrokerOptions, speaks_to_broker
 from waspi.cli.console import note, write_json, write_line
 from waspi.cli.duration import seconds
 from waspi.cli.examples import examples
@@ -46,6 +38,7 @@ LOOK_TIMEOUT_S = 30.0
         "waspi rollout stats=1.2.0 --group kitchen --abort",
     )
 )
+@speaks_to_broker
 def rollout(
     release: Annotated[str, typer.Argument(metavar="NAME=VERSION", help="A release of the repository.")],
     *,
@@ -65,12 +58,7 @@ def rollout(
     look: Annotated[str, typer.Option("--look", metavar="TIME", help="How often to look at the fleet.")] = "2s",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line for each change.")] = False,
     keys: KeysOption = None,
-    broker: BrokerOption = None,
-    fleet: FleetOption = None,
-    profile: ProfileOption = None,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
+    at: BrokerOptions,
 ) -> int:
     """Roll a release out stage by stage, as far as the devices' own reports allow.
 
@@ -79,7 +67,7 @@ def rollout(
     """
     name, version = release_named(release)
     repository = Repository(repo, keys=keys)
-    choice = BrokerChoice.of(broker, fleet, profile, ca, cert, key)
+    choice = at.choice()
     plan = RolloutPlan(
         group=group,
         name=name,

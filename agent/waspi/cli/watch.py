@@ -9,15 +9,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from waspi.cli.broker_options import (
-    BrokerChoice,
-    BrokerOption,
-    CaOption,
-    CertOption,
-    FleetOption,
-    KeyOption,
-    ProfileOption,
-)
+from waspi.cli.broker_options import BrokerOptions, speaks_to_broker
 from waspi.cli.console import write_json
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
@@ -35,25 +27,20 @@ JOBS_SHOWN = 20
 @app.command(
     epilog=examples("waspi watch", "waspi watch --once", "waspi watch --json | jq 'select(.event == \"result\")'")
 )
+@speaks_to_broker
 def watch(
     *,
     once: Annotated[bool, typer.Option("--once", help="Show the devices as they are now, and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line: events, or devices.")] = False,
     timeout: Annotated[float, typer.Option("--timeout", min=0.001, metavar="S", help="Seconds for --once.")] = 10.0,
-    broker: BrokerOption = None,
-    fleet: FleetOption = None,
-    profile: ProfileOption = None,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
+    at: BrokerOptions,
 ) -> int:
     """Show devices, their presence and their jobs as they change, until Ctrl-C.
 
     Jobs are seen by their state changes and by results on the devices' own topics; an answer that goes to who asked
     is not.
     """
-    choice = BrokerChoice.of(broker, fleet, profile, ca, cert, key)
-    with choice.client() as client:
+    with at.choice().client() as client:
         if once:
             return _once(client, timeout, as_json=as_json)
         events: queue.SimpleQueue[FleetEvent] = queue.SimpleQueue()

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from waspi.cli.doctor.finding import Area, Finding, Level
+from waspi.cli.doctor.finding import Area, Finding, Level, look
 from waspi.errors import BrokerError, TlsError, UnreachableBrokerError
 from waspi.fleet.echo import Echo
 from waspi.mqtt.settings import Tls
@@ -65,16 +65,19 @@ def look_at_broker(login: Login, *, is_device: bool) -> Iterator[Finding]:
         yield Finding(Area.BROKER, "reachable", Level.FAIL, error.message, todo)
         return
     yield encryption(address)
-    yield anonymous(address, tls)
+    yield from look(Area.BROKER, "anonymous", lambda: [anonymous(address, tls)])
 
 
 def _look_inside(echo: Echo, login: Login, *, is_device: bool) -> Iterator[Finding]:
-    topics = Topics(login.fleet)
     if not is_device:
-        with login.echo() as reflector:
-            yield round_trip(echo, reflector)
+        yield from look(Area.BROKER, "round trip", lambda: [_round_trip(echo, login)])
     yield limits(echo)
-    yield access(echo, topics)
+    yield from look(Area.BROKER, "access list", lambda: [access(echo, Topics(login.fleet))])
+
+
+def _round_trip(echo: Echo, login: Login) -> Finding:
+    with login.echo() as reflector:
+        return round_trip(echo, reflector)
 
 
 def handshake(address: BrokerAddress, tls: Tls) -> Finding:

@@ -7,18 +7,10 @@ from typing import Annotated
 
 import typer
 
-from waspi.cli.broker_options import (
-    BrokerChoice,
-    BrokerOption,
-    CaOption,
-    CertOption,
-    FleetOption,
-    KeyOption,
-    ProfileOption,
-)
+from waspi.cli.broker_options import BrokerOptions, speaks_to_broker
 from waspi.cli.console import write_json, write_line
 from waspi.cli.doctor.broker import Login, look_at_broker
-from waspi.cli.doctor.finding import Area, Finding, Level, exit_code_of
+from waspi.cli.doctor.finding import Area, Finding, Level, exit_code_of, look
 from waspi.cli.doctor.machine import look_at_machine
 from waspi.cli.doctor.settings import look_at_config
 from waspi.cli.examples import examples
@@ -38,6 +30,7 @@ _COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
         "waspi doctor --broker mqtts://broker.lan:8884 --ca ca.crt --cert ops.crt --key ops.key --json",
     )
 )
+@speaks_to_broker
 def doctor(
     *,
     config: Annotated[
@@ -45,12 +38,7 @@ def doctor(
         typer.Option("--config", metavar="FILE", help="A device's configuration; its broker is looked at too."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    broker: BrokerOption = None,
-    fleet: FleetOption = None,
-    profile: ProfileOption = None,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
+    at: BrokerOptions,
 ) -> int:
     """Look for what is dangerous or missing: on this machine, in a configuration, at the broker.
 
@@ -58,7 +46,7 @@ def doctor(
     fails, 3 when the broker does, 4 when this machine does.
     """
     findings: list[Finding] = []
-    for finding in _findings(config, BrokerChoice.stated(broker, fleet, profile, ca, cert, key)):
+    for finding in _findings(config, at):
         findings.append(finding)
         if not as_json:
             _tell(finding)
@@ -67,7 +55,7 @@ def doctor(
     return exit_code_of(findings)
 
 
-def _findings(file: Path | None, choice: BrokerChoice | None) -> Iterator[Finding]:
+def _findings(file: Path | None, at: BrokerOptions) -> Iterator[Finding]:
     config: Config | None = None
     if file is not None:
         try:
@@ -80,12 +68,20 @@ def _findings(file: Path | None, choice: BrokerChoice | None) -> Iterator[Findin
     yield from look_at_machine(state_dir, config.policy.require if config is not None else ())
     if config is not None and file is not None:
         yield from look_at_config(config, file)
+    try:
+        choice = at.choice_if_stated()
+    except ConfigError as error:
+        choice = None
+        yield Finding(
+            Area.CONFIG, "broker", Level.FAIL, error.message, "mend the profile, or give --broker mqtt://host"
+        )
     if choice is not None:
         login = Login(choice.address, choice.fleet, choice.tls, choice.username, choice.password)
-        yield from look_at_broker(login, is_device=False)
+        yield from look(Area.BROKER, "reachable", lambda: look_at_broker(login, is_device=False))
     if config is not None:
-        at = config.broker
-        yield from look_at_broker(Login(at.address, config.fleet, at.tls, at.username, at.password), is_device=True)
+        own = config.broker
+        login = Login(own.address, config.fleet, own.tls, own.username, own.password)
+        yield from look(Area.BROKER, "reachable", lambda: look_at_broker(login, is_device=True))
 
 
 def _tell(finding: Finding) -> None:

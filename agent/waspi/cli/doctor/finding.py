@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from waspi.cli.exit_code import ExitCode
+from waspi.errors import WaspiError
 
 
 class Level(StrEnum):
@@ -43,6 +45,17 @@ class Finding:
     def as_json(self) -> dict[str, object]:
         """Give the finding for scripts."""
         return {key: str(value) if isinstance(value, StrEnum) else value for key, value in asdict(self).items()}
+
+
+def look(area: Area, what: str, at: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    """Give what ``at`` finds. What it cannot look at is a finding like any other, and never the end of the others."""
+    try:
+        yield from at()
+    except WaspiError as error:
+        yield Finding(area, what, Level.FAIL, error.message, "mend that, and look again")
+    except Exception as error:  # noqa: BLE001 - whatever a kernel without /proc comes up with
+        said = f"could not look: {type(error).__name__}: {error}"
+        yield Finding(area, what, Level.WARN, said, "look yourself; the other findings hold")
 
 
 def exit_code_of(findings: list[Finding]) -> ExitCode:

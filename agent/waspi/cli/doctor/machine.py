@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from waspi import _wasmer
-from waspi.cli.doctor.finding import Area, Finding, Level
+from waspi.cli.doctor.finding import Area, Finding, Level, look
+from waspi.device.clock import Clock
 
 MIB = 1024 * 1024
 LOW_DISK_BYTES = 512 * MIB
 NO_DISK_BYTES = 64 * MIB
-EARLIEST = 1_735_689_600
-"""2025-01-01: no clock that was ever set says less."""
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 _TIMEX_BYTES = 256  # struct timex is 208 bytes on 64-bit Linux, less on 32-bit
 _VOLATILE = {"tmpfs", "ramfs", "overlay"}
@@ -23,21 +22,20 @@ _VOLATILE = {"tmpfs", "ramfs", "overlay"}
 
 def look_at_machine(state_dir: Path, required: tuple[str, ...]) -> Iterator[Finding]:
     """Look at the machine; ``required`` are the parts of the sandbox that the configuration demands."""
-    yield clock()
-    yield from disk(state_dir)
-    yield memory_cgroup()
-    yield from sandbox(required)
+    yield from look(Area.DEVICE, "clock", lambda: [clock(Clock())])
+    yield from look(Area.DEVICE, "disk", lambda: disk(state_dir))
+    yield from look(Area.DEVICE, "memory cgroup", lambda: [memory_cgroup()])
+    yield from look(Area.DEVICE, "sandbox", lambda: sandbox(required))
 
 
-def clock() -> Finding:
+def clock(own: Clock) -> Finding:
     """Ask the kernel whether something keeps its clock right (adjtimex(2)), which every expiry needs."""
-    now = time.time()
-    if now < EARLIEST:
+    if not own.plausible:
         return Finding(
             Area.DEVICE,
             "clock",
             Level.FAIL,
-            f"it says {time.ctime(now)}",
+            f"it says {time.ctime()}, which has long passed",
             "set it, and start systemd-timesyncd or chrony",
         )
     buffer = ctypes.create_string_buffer(_TIMEX_BYTES)
@@ -82,11 +80,12 @@ def disk(state_dir: Path) -> Iterator[Finding]:
 
 def memory_cgroup() -> Finding:
     """Look for the memory controller, without which systemd's MemoryMax= does nothing (off on Raspberry Pi OS)."""
-    try:
-        controllers = Path("/sys/fs/cgroup/cgroup.controllers").read_text(encoding="ascii").split()
-    except OSError:
-        controllers = ["memory"] if Path("/sys/fs/cgroup/memory").is_dir() else []
-    if "memory" in controllers:
+    groups = Path("/sys/fs/cgroup")
+    unified = groups / "cgroup.controllers"
+    if not unified.exists() and not any(groups.glob("*/cgroup.procs")):
+        todo = "nothing to do in a container; on a board, see that systemd runs"
+        return Finding(Area.DEVICE, "memory cgroup", Level.WARN, f"cannot tell: no {groups} here", todo)
+    if (groups / "memory").is_dir() or (unified.exists() and "memory" in unified.read_text(encoding="ascii").split()):
         return Finding(Area.DEVICE, "memory cgroup", Level.OK, "on")
     return Finding(
         Area.DEVICE,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from waspi.cli.doctor.finding import Area, Finding, Level
+from waspi.cli.doctor.finding import Area, Finding, Level, look
 from waspi.device.settings import MIB, Config, Sync
 from waspi.errors import KeyFileError
 from waspi.fleet.authority import expiry_of
@@ -22,10 +22,10 @@ _MEMORY_SHARE = 0.75
 def look_at_config(config: Config, file: Path) -> Iterator[Finding]:
     """Look for dangers in a configuration that is otherwise good."""
     yield Finding(Area.CONFIG, "configuration", Level.OK, f"{file}: device {config.id} of fleet {config.fleet}")
-    yield from policy(config)
-    yield from secrets_on_disk(config, file)
-    yield from certificates(config)
-    yield from resources(config)
+    yield from look(Area.CONFIG, "policy", lambda: policy(config))
+    yield from look(Area.CONFIG, "secrets", lambda: secrets_on_disk(config, file))
+    yield from look(Area.CONFIG, "certificate", lambda: certificates(config))
+    yield from look(Area.CONFIG, "limits.memory_mib", lambda: resources(config))
 
 
 def policy(config: Config) -> Iterator[Finding]:
