@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).parents[3]
 
@@ -21,6 +25,14 @@ class Finished:
     @property
     def text(self) -> str:
         return self.out.decode()
+
+    @property
+    def document(self) -> Any:  # noqa: ANN401 - what a command prints as JSON
+        """The JSON document on stdout; what else there is to know, when it is none."""
+        try:
+            return json.loads(self.out)
+        except ValueError:
+            pytest.fail(f"no JSON on stdout; exit code {self.code}, stdout {self.out!r}, stderr:\n{self.err}")
 
     @property
     def error_line(self) -> str:
@@ -47,10 +59,16 @@ def start(*arguments: str, home: Path, env: Mapping[str, str] | None = None) -> 
 
 
 def waspi(
-    *arguments: str, home: Path, data: bytes = b"", env: Mapping[str, str] | None = None, timeout: float = 60.0
+    *arguments: str,
+    home: Path,
+    data: bytes = b"",
+    env: Mapping[str, str] | None = None,
+    timeout: float = 60.0,
+    within: Sequence[str] = (),
 ) -> Finished:
+    """Run a command to its end; ``within`` is a program with arguments that starts it, such as ``unshare --net``."""
     done = subprocess.run(
-        [sys.executable, "-m", "waspi", *arguments],
+        [*within, sys.executable, "-m", "waspi", *arguments],
         input=data,
         capture_output=True,
         env=environment(home, env),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -70,7 +69,7 @@ def made(tmp_path: Path) -> MadeBroker:
 
 def test_mosquitto_starts_with_it_and_lets_the_right_ones_in(made: MadeBroker) -> None:
     assert made.made.code == 0, made.made.err
-    assert json.loads(made.made.out)["new"] == ["ops", "pi-1", "pi-2"]
+    assert made.made.document["new"] == ["ops", "pi-1", "pi-2"]
     root = "waspi/v1/default"
     with made.running(), made.echo("operators/ops", made.operator_port) as operator:
         assert operator.comes_back("reply/ops/x") is not None
@@ -131,7 +130,7 @@ def test_expired_broker_certificate_is_named(made: MadeBroker, tmp_path: Path) -
 
 def test_again_adds_a_device_and_keeps_the_others(made: MadeBroker) -> None:
     before = {path: path.read_bytes() for path in made.folder.rglob("*.crt")}
-    assert json.loads(made.make("pi-3").out)["new"] == ["pi-3"]
+    assert made.make("pi-3").document["new"] == ["pi-3"]
     assert {path: path.read_bytes() for path in before} == before
     acl = (made.folder / "acl").read_text()
     assert all(f"user {name}\n" in acl for name in ("pi-1", "pi-2", "pi-3", "ops"))
@@ -142,7 +141,7 @@ def test_doctor_finds_it_in_order(made: MadeBroker, tmp_path: Path) -> None:
     url = f"mqtts://127.0.0.1:{made.operator_port}"
     with made.running():
         done = waspi("doctor", "--json", "--broker", url, *made.files("operators/ops"), home=tmp_path)
-    findings = [each for each in json.loads(done.out)["findings"] if each["area"] == "broker"]
+    findings = [each for each in done.document["findings"] if each["area"] == "broker"]
     assert {each["what"] for each in findings} >= {"reachable", "round trip", "limits", "access list", "anonymous"}
     assert {each["level"] for each in findings} == {"ok"}, findings
 
@@ -158,7 +157,7 @@ def test_doctor_with_a_device_configuration_does_not_end_its_session(made: MadeB
         done = waspi("doctor", "--config", str(config), "--json", home=tmp_path)
         # Its session lives on: it would be gone if the doctor had logged in as pi-1.
         assert agent.alive
-    reachable = [each for each in json.loads(done.out)["findings"] if each["what"] == "reachable"]
+    reachable = [each for each in done.document["findings"] if each["what"] == "reachable"]
     assert [each["level"] for each in reachable] == ["ok"]
 
 
@@ -168,7 +167,7 @@ def test_doctor_sees_an_open_broker_without_nodelay(tmp_path: Path) -> None:
     config.write_text(config.read_text().replace("set_tcp_nodelay true\n", ""))
     with broker:
         done = waspi("doctor", "--json", "--broker", broker.url, home=tmp_path)
-    levels = {each["what"]: each["level"] for each in json.loads(done.out)["findings"]}
+    levels = {each["what"]: each["level"] for each in done.document["findings"]}
     assert done.code == 3
     assert (levels["access list"], levels["anonymous"], levels["round trip"]) == ("fail", "warn", "warn")
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import time
 from contextlib import closing
 from pathlib import Path
@@ -35,14 +34,14 @@ def test_list_show_and_prune(tmp_path: Path) -> None:
     assert listed.code == 0, listed.err
     assert [line.split()[4] for line in listed.text.splitlines()[1:4]] == ["waiting", "failed", "done"]
     assert "received 3, succeeded 1, failed 1" in listed.text
-    only = json.loads(waspi("journal", "list", *where, "--state", "FAILED", "--json", home=tmp_path).out)
+    only = waspi("journal", "list", *where, "--state", "FAILED", "--json", home=tmp_path).document
     assert [job["id"] for job in only["jobs"]] == ["failed"]
-    shown = json.loads(waspi("journal", "show", "done", *where, "--json", home=tmp_path).out)
+    shown = waspi("journal", "show", "done", *where, "--json", home=tmp_path).document
     assert (shown["state"], shown["result"]["output"]) == ("SUCCEEDED", "output")
     assert "the guest panicked" in waspi("journal", "show", "failed", *where, home=tmp_path).text
     gone = waspi("journal", "prune", *where, "--keep", "0", "--older-than-h", "1", "--json", home=tmp_path)
-    assert json.loads(gone.out) == {"forgotten": 2}
-    left = json.loads(waspi("journal", "list", *where, "--json", home=tmp_path).out)
+    assert gone.document == {"forgotten": 2}
+    left = waspi("journal", "list", *where, "--json", home=tmp_path).document
     assert [job["id"] for job in left["jobs"]] == ["waiting"]
     missing = waspi("journal", "show", "done", *where, home=tmp_path)
     assert missing.code == 2

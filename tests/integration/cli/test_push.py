@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -54,7 +53,7 @@ def test_failed_job_ends_with_1_and_one_line(broker: Mosquitto, tmp_path: Path) 
     with SimulatedDevice(broker.url, behaviour=lambda _: UnknownModuleError("no module nope here")):
         done = waspi("push", "--broker", broker.url, "--device", "pi-7", "nope", "x", "--json", home=tmp_path)
     assert done.code == 1
-    assert json.loads(done.out)["error"]["kind"] == "unknown-module"
+    assert done.document["error"]["kind"] == "unknown-module"
     assert done.error_line.startswith("waspi: publisher: ")
     assert "no module nope here" in done.error_line
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -50,7 +49,7 @@ def test_trace_tells_what_happened_in_memory_on_stderr(tmp_path: Path) -> None:
 
 def test_json_holds_output_usage_and_trace(tmp_path: Path) -> None:
     done = waspi("run", guest.write(tmp_path, guest.APPEND), INPUT, "--json", "--trace", home=tmp_path)
-    document = json.loads(done.out)
+    document = done.document
     assert done.code == 0
     assert document["output"] == OUTPUT.decode()
     assert document["fuel"] > 0
@@ -59,7 +58,7 @@ def test_json_holds_output_usage_and_trace(tmp_path: Path) -> None:
 
 def test_json_of_a_failure_names_fault_and_kind(tmp_path: Path) -> None:
     done = waspi("run", guest.write(tmp_path, guest.APPEND), "x", "--entry", "trap", "--json", home=tmp_path)
-    document = json.loads(done.out)
+    document = done.document
     assert done.code == 1
     assert document["error"]["fault"] == "guest"
     assert document["error"]["kind"] == "unreachable"
@@ -102,14 +101,14 @@ def test_inspect_shows_what_a_module_is(tmp_path: Path) -> None:
     assert done.code == 0
     assert "append: func (i32, i32) -> i32" in done.text
     assert "verdict   accepted" in done.text
-    document = json.loads(waspi("inspect", guest.write(tmp_path, guest.APPEND), "--json", home=tmp_path).out)
+    document = waspi("inspect", guest.write(tmp_path, guest.APPEND), "--json", home=tmp_path).document
     assert document["accepted"] is True
     assert document["artifact_bytes"] > document["stripped_bytes"]
 
 
 def test_inspect_says_why_a_module_would_be_refused(tmp_path: Path) -> None:
     done = waspi("inspect", guest.write(tmp_path, guest.NO_ALLOC), "--json", home=tmp_path)
-    document = json.loads(done.out)
+    document = done.document
     assert done.code == 1
     assert document["refused"]["kind"] == "missing-export"
     assert document["exports"]
@@ -117,7 +116,7 @@ def test_inspect_says_why_a_module_would_be_refused(tmp_path: Path) -> None:
 
 def test_bench_gives_figures_for_warm_and_fresh(tmp_path: Path) -> None:
     module = guest.write(tmp_path, guest.APPEND)
-    document = json.loads(waspi("bench", module, INPUT, "--seconds", "0.05", "--json", home=tmp_path).out)
+    document = waspi("bench", module, INPUT, "--seconds", "0.05", "--json", home=tmp_path).document
     for kind in ("warm", "fresh"):
         assert document[kind]["calls"] > 0
         assert document[kind]["p50_us"] <= document[kind]["p99_us"] <= document[kind]["max_us"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -53,7 +52,7 @@ class OperatorShell:
         self.run("repo", "add", str(self.module()), "--name", name, "--version", version)
 
     def status(self) -> dict[str, object]:
-        document = json.loads(self.run("repo", "status", "--json").text)
+        document = self.run("repo", "status", "--json").document
         assert isinstance(document, dict)
         return document
 

@@ -1,0 +1,135 @@
+"""The doctor looks at machines that are not like this one; it must say what it finds on every one of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.cli.command import Finished, waspi
+from tests.native.syscall_numbers import NUMBERS
+from waspi.cli.doctor.finding import Area, Finding, Level, exit_code_of, look
+from waspi.cli.doctor.machine import clock
+from waspi.cli.exit_code import ExitCode
+from waspi.device.clock import Clock
+from waspi.errors import StorageError
+
+PARTS = {"clock", "disk", "memory cgroup", "sandbox: seccomp", "sandbox: landlock"}
+
+# A kernel, or a sandbox around, that answers ENOSYS to what is asked: seccomp on this process, then the real program.
+WITHOUT = """
+import ctypes, os, struct, sys
+calls = [int(each) for each in sys.argv[1].split(",")]
+program = [(0x20, 0, 0, 0)]
+for call in calls:
+    program += [(0x15, 0, 1, call), (0x06, 0, 0, 0x00050000 | 38)]
+program.append((0x06, 0, 0, 0x7FFF0000))
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in program))
+head = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(program), ctypes.addressof(code)))
+libc = ctypes.CDLL(None)
+if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, head):
+    sys.exit("no seccomp here")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+STATFS = {"x86_64": "137,138", "aarch64": "43,44"}
+
+
+def findings_of(done: Finished) -> dict[str, dict[str, Any]]:
+    assert "Traceback" not in done.err
+    return {each["what"]: each for each in done.document["findings"]}
+
+
+def namespace(*words: str) -> list[str]:
+    """``unshare`` with these words; skips the test where it is not allowed."""
+    prefix = ["unshare", *words]
+    if subprocess.run([*prefix, "true"], check=False, capture_output=True).returncode:
+        pytest.skip(f"{' '.join(prefix)} is not allowed here")
+    return prefix
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"LANG": "C", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "TERM": "dumb", "COLUMNS": "8"},
+        {"PYTHONIOENCODING": "ascii:strict", "HOME": "/nowhere", "XDG_CONFIG_HOME": ""},
+        {"HOME": "/dev/null", "XDG_CONFIG_HOME": ""},
+    ],
+    ids=["no-locale", "ascii", "no-home"],
+)
+def test_odd_environments(tmp_path: Path, env: dict[str, str]) -> None:
+    done = waspi("doctor", "--json", home=tmp_path, env=env)
+    assert done.code in {ExitCode.OK, ExitCode.DEVICE}
+    assert set(findings_of(done)) >= PARTS
+
+
+@pytest.mark.parametrize("folder", ["/sys", "/proc"])
+def test_without_the_kernels_file_systems(tmp_path: Path, folder: str) -> None:
+    hide = [*namespace("--mount"), "sh", "-c", f'mount -t tmpfs none {folder} && exec "$0" "$@"']
+    if subprocess.run([*hide, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("nothing may be mounted here")
+    found = findings_of(waspi("doctor", "--json", home=tmp_path, within=hide))
+    assert set(found) >= PARTS
+    if folder == "/sys":
+        assert "cannot tell" in found["memory cgroup"]["found"]
+
+
+def test_without_a_network(tmp_path: Path) -> None:
+    broker = ["--broker", "mqtt://127.0.0.1"]
+    done = waspi("doctor", "--json", *broker, home=tmp_path, within=namespace("--net"))
+    found = findings_of(done)
+    assert set(found) >= PARTS
+    assert done.code == ExitCode.BROKER
+    assert found["reachable"]["level"] == "fail"
+    assert "cannot connect" in found["reachable"]["found"]
+
+
+def test_an_old_kernel(tmp_path: Path) -> None:
+    machine = subprocess.run(["uname", "-m"], capture_output=True, text=True, check=True).stdout.strip()
+    if machine not in STATFS or "seccomp" not in NUMBERS:
+        pytest.skip(f"no numbers of system calls for {machine}")
+    lacking = f"{STATFS[machine]},444,{NUMBERS['seccomp']}"
+    without = [sys.executable, "-c", WITHOUT, lacking]
+    if subprocess.run([*without, "/bin/true"], check=False, capture_output=True).returncode:
+        pytest.skip("no seccomp here")
+    found = findings_of(waspi("doctor", "--json", home=tmp_path, within=without))
+    assert set(found) >= PARTS
+    assert found["disk"]["found"].startswith("could not look: OSError")
+    assert {found[f"sandbox: {part}"]["level"] for part in ("landlock", "seccomp")} == {"warn"}
+
+
+def test_a_broken_profile_is_a_finding(tmp_path: Path) -> None:
+    (tmp_path / "waspi").mkdir()
+    (tmp_path / "waspi" / "profiles.toml").write_text("colour = 1\n")
+    done = waspi("doctor", "--json", home=tmp_path)
+    found = findings_of(done)
+    assert set(found) >= PARTS
+    assert done.code == ExitCode.USAGE
+    assert "colour" in found["broker"]["found"]
+
+
+def test_text_is_the_same_report(tmp_path: Path) -> None:
+    lines = waspi("doctor", home=tmp_path).text.splitlines()
+    assert [line for line in lines if " device: clock: " in line]
+    assert all(line.startswith(("ok ", "warn ", "fail ", "      -> ")) for line in lines)
+
+
+def test_a_look_that_fails_is_a_finding_beside_what_it_found() -> None:
+    def fails(error: Exception) -> list[Finding]:
+        raise error
+
+    (unforeseen,) = look(Area.DEVICE, "disk", partial(fails, RuntimeError("no such thing")))
+    assert (unforeseen.level, unforeseen.found) == (Level.WARN, "could not look: RuntimeError: no such thing")
+    (known,) = look(Area.DEVICE, "disk", partial(fails, StorageError("the disk is gone")))
+    assert (known.level, known.found) == (Level.FAIL, "the disk is gone")
+    assert exit_code_of([unforeseen]) is ExitCode.OK
+    assert exit_code_of([unforeseen, known]) is ExitCode.DEVICE
+
+
+def test_a_clock_that_was_never_set_fails() -> None:
+    found = clock(Clock(wall=lambda: 0.0))
+    assert (found.level, found.what) == (Level.FAIL, "clock")
+    assert "long passed" in found.found
