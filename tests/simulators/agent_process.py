@@ -133,6 +133,12 @@ class TappedAgent(AgentProcess):
         return Counter({name: count - noted[f"-{name}"] for name, count in noted.items() if not name.startswith("-")})
 
 
+class ClocklessAgent(AgentProcess):
+    """An agent on a board whose clock was never set (:mod:`tests.simulators.clockless_agent`)."""
+
+    program = ("tests.simulators.clockless_agent",)
+
+
 class Publisher(LinkOwner):
     """Sends jobs to a device and keeps every answer that comes, duplicates too."""
 

@@ -39,7 +39,10 @@ def _presence(view: DeviceView) -> Text:
         return Text("never seen", style="yellow")
     if presence.degraded:
         return Text(presence.degraded, style="yellow")
-    return Text(f"{view.state} since {_time(presence.since)}", style=_COLOURS.get(view.state, "yellow"))
+    text = Text(f"{view.state} since {_time(presence.since)}", style=_COLOURS.get(view.state, "yellow"))
+    if view.reported is not None and view.reported.clock_unset:
+        text.append(" (its clock is not set)", style="yellow")
+    return text
 
 
 def _said(reported: Reported | None) -> tuple[Text, Text, Text, Text, Text]:

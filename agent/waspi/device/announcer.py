@@ -126,6 +126,7 @@ class Announcer:
                     "expired": counters.expired,
                 },
                 last_job=self._last_job(),
+                clock_unset=not self._clock.plausible,
             )
         )
         if payload != self._told:

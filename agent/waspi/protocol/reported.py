@@ -2,7 +2,7 @@
 
 ``{"version", "engine", "arch", "boot", "sandbox": {layer: state}, "modules": [{"name", "version", "sha256", "state",
 "reason"?, "available"?}], "limits": {…}, "groups": […], "labels": {…}, "counters": {…}, "deployments"?: {group:
-serial}, "last_job"?: {"id", "state", "at"}}``. Home Assistant and the like read it as it is.
+serial}, "last_job"?: {"id", "state", "at"}, "clock"?: "unset"}``. Home Assistant and the like read it as it is.
 """
 
 from __future__ import annotations
@@ -76,6 +76,8 @@ class Reported:
     """Group to the serial of its newest deployment that the device has read."""
     last_job: LastJob | None = None
     """As of this report, which is not made for every job."""
+    clock_unset: bool = False
+    """Whether its clock says a time that has long passed: no expiry can be told, and its own times are floors."""
 
 
 def encode_reported(reported: Reported) -> bytes:
@@ -96,6 +98,7 @@ def encode_reported(reported: Reported) -> bytes:
             "counters": dict(sorted(reported.counters.items())),
             **deployments,
             **_last_job_fields(reported.last_job),
+            **({"clock": "unset"} if reported.clock_unset else {}),
         }
     )
 
@@ -127,6 +130,7 @@ def decode_reported(data: bytes) -> Reported:
         },
         deployments=_serials(fields["deployments"]) if "deployments" in fields else {},
         last_job=_last_job(fields["last_job"]) if "last_job" in fields else None,
+        clock_unset=fields.get("clock") == "unset",
     )
 
 

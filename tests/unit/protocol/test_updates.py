@@ -291,7 +291,14 @@ def test_the_life_of_a_release() -> None:
 def test_what_a_device_says_of_updates() -> None:
     module = ReportedModule("append", "1.0.0", "ab" * 32, "ACTIVE", available="2.0.0")
     reported = Reported(
-        "1", "e", "a", "b", modules=(module,), deployments={"kitchen": 4}, last_job=LastJob("j", JobState.FAILED, 5)
+        "1",
+        "e",
+        "a",
+        "b",
+        modules=(module,),
+        deployments={"kitchen": 4},
+        last_job=LastJob("j", JobState.FAILED, 5),
+        clock_unset=True,
     )
     assert decode_reported(encode_reported(reported)) == reported
     document = json.loads(encode_reported(reported))
