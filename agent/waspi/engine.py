@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Bounds", "Canceller", "Instance", "Module", "Outcome", "run", "wasm_from"]
 
 _WASM_MAGIC = b"\0asm"
+_LARGEST = (1 << 63) - 1
 
 
 class RunOptions(TypedDict, total=False):
@@ -43,9 +44,12 @@ def wasm_from(source: Buffer | str | PathLike[str]) -> bytes:
     """Give the bytes of a module.
 
     ``source`` is the bytes themselves (bytes-like), WebAssembly text (``str``) or a file (``os.PathLike``) that holds
-    either. Raises :class:`OperatorError` when the file cannot be read, :class:`InvalidModuleError` for wrong text.
+    either. Raises :class:`OperatorError` when the file cannot be read, :class:`InvalidModuleError` for wrong text,
+    :class:`UsageError` for a name in place of a file.
     """
     if isinstance(source, str):
+        if "(" not in source:
+            raise UsageError(f"{source[:80]!r} is no WebAssembly text; if it names a file, give pathlib.Path of it")
         return _wasmer.wat2wasm(source.encode())
     if not isinstance(source, PathLike):
         return bytes(memoryview(source))
@@ -142,11 +146,19 @@ class Module:
 
     def run(self, input: Buffer, *, abi: AbiSource = None, **options: Unpack[RunOptions]) -> Outcome:  # noqa: A002
         """Run once on a fresh instance; see :func:`run`."""
-        return self.native.run(input, **self._arguments(abi, **options))
+        arguments = self._arguments(abi, **options)
+        try:
+            return self.native.run(input, **arguments)
+        except OverflowError as error:
+            raise _out_of_range(arguments) from error
 
     def instantiate(self, *, abi: AbiSource = None, **options: Unpack[RunOptions]) -> Instance:
         """Make an instance for many calls; guest state survives between them, limits hold for each call."""
-        return Instance(self.native.instantiate(**self._arguments(abi, **options)))
+        arguments = self._arguments(abi, **options)
+        try:
+            return Instance(self.native.instantiate(**arguments))
+        except OverflowError as error:
+            raise _out_of_range(arguments) from error
 
     def _arguments(
         self,
@@ -196,6 +208,13 @@ class _RunArguments(TypedDict):
     log_bytes: int | None
     canceller: Canceller | None
     trace: bool
+
+
+def _out_of_range(arguments: _RunArguments) -> UsageError:
+    """Name the number that the engine could not take, which are 64 bits without a sign."""
+    numbers = {name: value for name, value in arguments.items() if isinstance(value, int)}
+    worst = max(numbers, key=lambda name: abs(numbers[name]) if numbers[name] >= 0 else 1 << 65)
+    return UsageError(f"{worst} cannot be {numbers[worst]}; give a number from 0 to {_LARGEST}")
 
 
 class Instance:

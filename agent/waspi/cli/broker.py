@@ -87,7 +87,9 @@ def config(
     for name, files in issued.items():
         write_line(f"{name}: {files.certificate} {files.key}{'' if files.new else ' (kept)'}")
     note(f"server certificate {'made' if server.new else 'kept'}; clients trust it by {folder / 'ca.crt'}")
-    note(f"start it: mosquitto -c {folder / 'mosquitto.conf'}; then check it: waspi doctor")
+    member, url = folder / "operators" / operator_ids[0], f"mqtts://{(hosts or _own_names())[0]}:{operator_port}"
+    note(f"start it: mosquitto -c {folder / 'mosquitto.conf'}")
+    note(f"check it: waspi doctor --broker {url} --ca {folder / 'ca.crt'} --cert {member}.crt --key {member}.key")
     return ExitCode.OK
 
 

@@ -23,7 +23,7 @@ def cancel(
     job: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
     *,
     device: Annotated[str, typer.Option("--device", metavar="ID", help="Device that has it.")],
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Told in the job's result.")] = "",
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; stands in the device's log.")] = "",
     timeout: Annotated[float, typer.Option("--timeout", min=0.001, metavar="S", help="Seconds to wait.")] = 10.0,
     at: BrokerOptions,
 ) -> int:

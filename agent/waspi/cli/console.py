@@ -77,7 +77,7 @@ def complain_of(error: WaspiError) -> None:
     place = ""
     if error.function is not None and error.function not in error.message:
         place += f" in {error.function}"
-    if error.offset is not None and hex(error.offset) not in error.message:
+    if error.offset is not None and str(error.offset) not in error.message:
         place += f" at offset {error.offset:#x}"
     complain(party_of(error), error.message + (f" ({place.strip()})" if place else ""))
 

@@ -35,7 +35,7 @@ def unit(name: str, program: Path) -> str:
             f"{program} lies in a home folder, which the service must not see; "
             "install with: python3 -m venv /opt/waspi && /opt/waspi/bin/pip install waspi"
         )
-    text = files("waspi.cli").joinpath("units", f"{name}.service").read_text()
+    text = files("waspi.cli").joinpath("units", f"{name}.service").read_text(encoding="utf-8")
     home = program.parent.parent
     text = text.replace(PACKAGED, str(program))
     if not str(program).startswith("/usr/"):
@@ -57,7 +57,7 @@ def install(root: Path, program: Path) -> list[Path]:
         configuration = root / CONFIGURATION
         configuration.parent.mkdir(parents=True, exist_ok=True)
         if not configuration.exists():
-            configuration.write_text(EXAMPLE)
+            configuration.write_text(EXAMPLE, encoding="utf-8")
             written.append(configuration)
         credentials = configuration.parent / "credentials"
         if not credentials.exists():

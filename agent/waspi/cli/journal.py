@@ -1,6 +1,7 @@
 """``waspi journal``: what a device remembers, read on the device itself, while the agent runs or not."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,9 +82,9 @@ def show(
     if as_json:
         write_json(document)
         return ExitCode.OK
-    for key, value in document.items():
-        if value is not None:
-            write_line(f"{key:<12} {value}")
+    for key, value in _flat(document):
+        if value not in (None, ""):
+            write_line(f"{key:<20} {value}")
     return ExitCode.OK
 
 
@@ -106,10 +107,11 @@ def prune(
     count = prune_jobs(
         _path(state_dir), now=time.time(), keep_jobs=keep, older_than_s=older_than_h * 3600, compact=compact
     )
+    left = summarize(_path(state_dir)).usage.jobs
     if as_json:
-        write_json({"forgotten": count})
+        write_json({"forgotten": count, "kept": left})
     else:
-        write_line(f"forgot {count} jobs")
+        write_line(f"forgot {count} jobs; {left} are kept")
     return ExitCode.OK
 
 
@@ -119,6 +121,17 @@ def _path(state_dir: Path | None) -> Path:
 
 def _time(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _flat(document: dict[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Give the rows of a table: nested keys with dots, times as people read them, bytes that are text once."""
+    for key, value in document.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif key.endswith("_at") and isinstance(value, float):
+            yield prefix + key, _time(value)
+        elif not key.endswith("_base64") or document[key.removesuffix("_base64")] is None:
+            yield prefix + key, repr(value) if key in {"output", "log"} and value else value
 
 
 def _json_of_row(row: JobRow) -> dict[str, object]:

@@ -38,7 +38,7 @@ def modules(
         write_json({"modules": [_json_of_life(life) for record in records for life in record.lives]})
         return ExitCode.OK
     if not records:
-        write_line("no module was deployed to this device")
+        write_line("no update brought a module to this device (those of its configuration are not listed here)")
         return ExitCode.OK
     write_line(f"{'module':<24} {'version':<16} {'state':<12} {'sha256':<14} {'deployed by':<20} reason")
     for record in records:

@@ -57,12 +57,9 @@ class Catalog:
 
     def add_local(self, module: LocalModule) -> None:
         """Take in a module that the configuration names. Raises ``ConfigError`` or ``StorageError``."""
-        try:
-            wasm = module.path.read_bytes()
-        except OSError as error:
-            raise ConfigError(f"modules.{module.name}.path: cannot read {module.path}: {error.strerror}") from error
+        wasm, abi = files_of(module)
         self._local.add(module.name)
-        self.deploy(Deployed(module.name, module.version, self._cache.put(wasm), abi_from(module.abi), module.limits))
+        self.deploy(Deployed(module.name, module.version, self._cache.put(wasm), abi, module.limits))
 
     def deploy(self, module: Deployed) -> None:
         """Make ``module`` what its name stands for; its bytes are in the cache."""
@@ -120,6 +117,18 @@ class Catalog:
             for each in sorted(self._deployed.values(), key=lambda each: each.name)
             if each.name in self._local
         )
+
+
+def files_of(module: LocalModule) -> tuple[bytes, Abi]:
+    """Read a module that the configuration names: its bytecode and how to run it. Raises ``ConfigError``."""
+    what = f"modules.{module.name}.path"
+    try:
+        wasm = module.path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{what}: cannot read {module.path}: {error.strerror}") from error
+    if not wasm.startswith(b"\0asm"):
+        raise ConfigError(f"{what}: {module.path} is no bytecode; a device takes what wat2wasm or a compiler made")
+    return wasm, abi_from(module.abi)
 
 
 def _deployed(release: Release, state: str) -> Deployed:

@@ -43,7 +43,7 @@ _DAY = 24 * 3600
 def load(path: Path) -> Config:
     """Read and check a configuration file. Raises ``ConfigError`` that names the file and the key."""
     try:
-        values = tomllib.loads(path.read_text())
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -101,7 +101,7 @@ def _broker(table: Table, base: Path) -> BrokerConfig:
     password_file = table.path("password_file", base)
     if password_file:
         try:
-            password = _credential(password_file).read_text().strip()
+            password = _credential(password_file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise table.fail("password_file", f"cannot read {password_file}") from error
     key = tls.path("key", base)

@@ -57,7 +57,7 @@ class Client:
 
     ``broker``: ``mqtt://[user:password@]host[:port]`` or ``mqtts://…``. ``fleet``: the fleet's id. ``client_id``: an id
     of the protocol, unique at the broker; by default a random one. ``signing_key``: signs every job (each then expires,
-    by default in an hour). ``window``: jobs without an answer at once; ``submit`` waits above it.
+    by default in one to two hours). ``window``: jobs without an answer at once; ``submit`` waits above it.
 
     A job is sent again by itself when the connection, the broker's memory or the device's was lost; the device runs it
     once, whatever happens, unless it says ``idempotent``.

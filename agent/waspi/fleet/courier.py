@@ -9,14 +9,24 @@ from __future__ import annotations
 import secrets
 import time
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from waspi.errors import BrokerError, DuplicateJobError, ExpiredError, NoAnswerError, RefusedByBrokerError, WaspiError
+from waspi.errors import (
+    BrokerError,
+    DuplicateJobError,
+    ExpiredError,
+    InputTooLargeError,
+    NoAnswerError,
+    RefusedByBrokerError,
+    WaspiError,
+)
 from waspi.fleet.event import EventKind, FleetEvent
 from waspi.fleet.mailbox import Answer, Mailbox, ProbeBack
 from waspi.fleet.pending_job import Delivery, PendingJob
 from waspi.fleet.reply_path import PathState, ReplyPath
 from waspi.mqtt.message import Incoming, Outgoing, ServerLimits
+from waspi.protocol.admission import UNREAD
 from waspi.protocol.result_envelope import CONTENT_TYPE
 from waspi.protocol.sync import SyncReport, encode_sync_query, pages, reconcile
 
@@ -25,6 +35,7 @@ if TYPE_CHECKING:
 
     from waspi.fleet.loop import LoopThread
     from waspi.fleet.registry import Registry
+    from waspi.model.result import Result
     from waspi.mqtt.link import Link
     from waspi.protocol.topics import Topics
 
@@ -195,6 +206,8 @@ class Courier:
 
     def _on_answer(self, answer: Answer) -> None:
         result = answer.result
+        if result.id.startswith(UNREAD):
+            result = self._named(result, answer.correlation)
         self._tell(FleetEvent(EventKind.RESULT, self._registry.get(result.device), time.time(), result=result))
         job = self._jobs.get(result.id)
         if job is None or (answer.correlation is None and answer.private):
@@ -203,6 +216,13 @@ class Courier:
             return
         if job.take(result):
             self._finish(job)
+
+    def _named(self, result: Result, correlation: bytes | None) -> Result:
+        """Give a refusal the id of its job: a device that does not trust a job does not read its id, either."""
+        for job in self._jobs.values():
+            if job.correlation == correlation and job.is_for(result.device):
+                return replace(result, id=job.id)
+        return result
 
     def _on_sync(self, report: SyncReport) -> None:
         mine = {
@@ -301,6 +321,15 @@ class Courier:
             self._sent[link.publish(sent.message)] = sent
         except BrokerError as error:
             if sent.job is not None:
-                self._finish(sent.job, error)
+                self._finish(sent.job, _too_large(sent.job, error) if link.online else error)
             elif sent.answered is not None:
                 sent.answered(error)
+
+
+def _too_large(job: PendingJob, refused: BrokerError) -> InputTooLargeError:
+    """Say what the one reason means that an open link with room has to take no job."""
+    error = InputTooLargeError(
+        f"job {job.id} has {len(job.body)} bytes, and {refused.message}: send less, or the module by digest or name"
+    )
+    error.__cause__ = refused
+    return error

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from waspi.model.result import Result
     from waspi.protocol.topics import Topics
 
-SIGNED_EXPIRES_IN_S = 3600.0
-"""Expiry of a signed job that states none: devices refuse a signed job that never expires."""
+SIGNED_EXPIRES_IN_S = 3600
+"""Expiry of a signed job that states none, rounded up to whole multiples of it: devices refuse a signed job that never
+expires, and the same job sent again soon after has to be the same bytes."""
 _CORRELATION_BYTES = 16
 
 
@@ -85,9 +86,10 @@ class JobOrder:
         if audience is None:
             raise UsageError("a job needs a device or a group")
         expires_in = options.get("expires_in_s")
+        now = int(time.time())
+        expires_at = None if expires_in is None else float(int(now + expires_in))
         if expires_in is None and signing_key is not None:
-            expires_in = SIGNED_EXPIRES_IN_S
-        expires_at = None if expires_in is None else float(int(time.time() + expires_in))
+            expires_at = float((now // SIGNED_EXPIRES_IN_S + 2) * SIGNED_EXPIRES_IN_S)
         inputs = _inputs(data)
         abi = options.get("abi")
         job = Job(

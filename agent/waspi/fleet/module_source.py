@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import PathLike, fspath
 from pathlib import Path
 
-from waspi.errors import OperatorError, UsageError
+from waspi.errors import InvalidModuleError, OperatorError, UsageError
 from waspi.model.module import DigestModule, InlineModule, ModuleRef, NamedModule
 from waspi.protocol.ids import is_digest, is_id, is_version
 
@@ -14,6 +14,8 @@ ModuleSource = ModuleRef | bytes | str | PathLike[str]
 
 _FILE_SUFFIXES = (".wasm", ".wat", ".wast")
 _DIGEST_PREFIX = "sha256:"
+_MAGIC = b"\0asm"
+_TEXT_BEGINS_WITH = {b"(", b";"}
 
 
 def module_from(source: ModuleSource) -> ModuleRef:
@@ -21,7 +23,7 @@ def module_from(source: ModuleSource) -> ModuleRef:
 
     Text is a digest when it begins with ``sha256:``, a file when it looks like a path (a slash, or a name that ends in
     ``.wasm`` or ``.wat``), else a name. Raises :class:`OperatorError` for a file that cannot be read, and
-    :class:`UsageError` for text that is nothing of it.
+    :class:`UsageError` for text that is nothing of it, :class:`InvalidModuleError` for a file that is no module.
     """
     if isinstance(source, InlineModule | DigestModule | NamedModule):
         return source
@@ -49,11 +51,14 @@ def _named(text: str) -> ModuleRef:
 
 
 def _read(path: Path) -> bytes:
-    if path.suffix in _FILE_SUFFIXES[1:]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise OperatorError(f"cannot read the module {path}: {error.strerror}") from error
+    if content.startswith(_MAGIC):
+        return content
+    if path.suffix in _FILE_SUFFIXES[1:] or content.lstrip()[:1] in _TEXT_BEGINS_WITH:
         from waspi.engine import wasm_from  # noqa: PLC0415 - only text needs the native module on the operator's side
 
         return wasm_from(path)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise OperatorError(f"cannot read the module {path}: {error.strerror}") from error
+    raise InvalidModuleError(f"{path} is no WebAssembly, neither bytecode nor text; build it anew or name another file")

@@ -36,7 +36,8 @@ from waspi.protocol.trust import TrustedKey, authorize
 
 MAX_CORRELATION: Final = 256
 """Bytes of Correlation Data that are given back; a longer one is refused, since it is kept as long as the job."""
-_UNREAD: Final = "unread-"
+UNREAD: Final = "unread-"
+"""Begins the id under which a message is answered whose own id cannot be read, or not before it is trusted."""
 
 
 class Publication(Protocol):
@@ -138,7 +139,7 @@ def admit(
         _check_job(policy, job, key, clock)
         expires_at = _expiry(job, message.expires_in_s, clock)
     except WaspiError as error:
-        answer_id = job_id or f"{_UNREAD}{digest.hex()[:16]}"
+        answer_id = job_id or f"{UNREAD}{digest.hex()[:16]}"
         default = policy.topics.result(policy.device, answer_id)
         return Refused(job_id, answer_id, digest, error, reply_to or default, correlation, plain)
     return Admitted(

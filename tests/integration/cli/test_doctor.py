@@ -17,6 +17,7 @@ from waspi.cli.doctor.machine import clock
 from waspi.cli.exit_code import ExitCode
 from waspi.device.clock import Clock
 from waspi.errors import StorageError
+from waspi.storage.journal import Journal
 
 PARTS = {"clock", "disk", "memory cgroup", "sandbox: seccomp", "sandbox: landlock"}
 
@@ -133,3 +134,37 @@ def test_a_clock_that_was_never_set_fails() -> None:
     found = clock(Clock(wall=lambda: 0.0))
     assert (found.level, found.what) == (Level.FAIL, "clock")
     assert "long passed" in found.found
+
+
+def test_the_journal_is_looked_through(tmp_path: Path) -> None:
+    config = tmp_path / "waspi.toml"
+    config.write_text(f'[device]\nid = "pi-1"\nstate_dir = "{tmp_path}"\n[broker]\nurl = "mqtt://127.0.0.1:1"\n')
+    file = tmp_path / "journal.db"
+    Journal.open(file).close()
+    told = findings_of(waspi("doctor", "--json", "--config", str(config), home=tmp_path))
+    assert (told["journal"]["level"], told["reachable"]["level"]) == ("ok", "fail")
+    content = bytearray(file.read_bytes())
+    content[1024:4096] = bytes(3072)
+    file.write_bytes(content)
+    done = waspi("doctor", "--json", "--config", str(config), home=tmp_path)
+    assert findings_of(done)["journal"]["level"] == "fail"
+
+
+def test_modules_that_are_not_there_fail(tmp_path: Path) -> None:
+    config = tmp_path / "waspi.toml"
+    (tmp_path / "a.wat").write_text("(module)")
+    config.write_text(
+        f'[device]\nid = "pi-1"\nstate_dir = "{tmp_path}"\n[broker]\nurl = "mqtt://127.0.0.1:1"\n'
+        '[modules.a]\npath = "a.wat"\n'
+    )
+    done = waspi("doctor", "--json", "--config", str(config), home=tmp_path)
+    assert "wat2wasm" in findings_of(done)["modules"]["found"]
+    assert done.code == ExitCode.USAGE
+    checked = waspi("config", "check", str(config), home=tmp_path)
+    assert checked.code == ExitCode.USAGE
+    assert "modules.a.path" in checked.error_line
+    config.write_text(config.read_text().replace("a.wat", "nothing.wasm"))
+    assert "cannot read" in waspi("config", "check", str(config), home=tmp_path).error_line
+    config.write_text(f'[broker]\nurl = "mqtts://h"\n[broker.tls]\nca = "{tmp_path}/ca.crt"\n')
+    checked = waspi("config", "check", str(config), home=tmp_path)
+    assert f"broker.tls.ca: cannot read {tmp_path}/ca.crt" in checked.error_line

@@ -38,9 +38,16 @@ def test_list_show_and_prune(tmp_path: Path) -> None:
     assert [job["id"] for job in only["jobs"]] == ["failed"]
     shown = waspi("journal", "show", "done", *where, "--json", home=tmp_path).document
     assert (shown["state"], shown["result"]["output"]) == ("SUCCEEDED", "output")
-    assert "the guest panicked" in waspi("journal", "show", "failed", *where, home=tmp_path).text
+    lines = dict(
+        line.split(maxsplit=1) for line in waspi("journal", "show", "failed", *where, home=tmp_path).text.splitlines()
+    )
+    assert lines["result.error.message"] == "the guest panicked"
+    assert lines["received_at"].endswith("Z")
+    told = waspi("journal", "show", "done", *where, home=tmp_path).text
+    assert "result.output        'output'\n" in told
+    assert "base64" not in told
     gone = waspi("journal", "prune", *where, "--keep", "0", "--older-than-h", "1", "--json", home=tmp_path)
-    assert gone.document == {"forgotten": 2}
+    assert gone.document == {"forgotten": 2, "kept": 1}
     left = waspi("journal", "list", *where, "--json", home=tmp_path).document
     assert [job["id"] for job in left["jobs"]] == ["waiting"]
     missing = waspi("journal", "show", "done", *where, home=tmp_path)

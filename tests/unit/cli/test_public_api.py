@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -93,3 +94,24 @@ def test_importing_the_agents_parts_loads_neither_engine_nor_command_line(statem
     loaded = loaded_after(statement, tmp_path)
     assert "waspi" in loaded
     assert not loaded & {"waspi._wasmer", "waspi.engine", "waspi.cli", "waspi.fleet", "typer", "rich", "cryptography"}
+
+
+@pytest.mark.parametrize(
+    ("limits", "named"),
+    [
+        (waspi.Limits(fuel=-1), "fuel cannot be -1"),
+        (waspi.Limits(fuel=1, time_ms=2**70), f"time_ms cannot be {2**70}"),
+        (waspi.Limits(fuel=2**70, output_bytes=5), f"fuel cannot be {2**70}"),
+    ],
+)
+def test_limits_that_are_no_numbers_of_the_engine_are_wrong_use(limits: waspi.Limits, named: str) -> None:
+    with waspi.Module.compile(guest.APPEND) as module:
+        with pytest.raises(waspi.errors.UsageError, match=re.escape(named)):
+            module.run(INPUT, limits=limits)
+        with pytest.raises(waspi.errors.UsageError, match=re.escape(named)):
+            module.instantiate(limits=limits)
+
+
+def test_a_file_by_its_bare_name_is_told_from_text() -> None:
+    with pytest.raises(waspi.errors.UsageError, match=r"pathlib\.Path"):
+        waspi.run("append.wasm", INPUT)

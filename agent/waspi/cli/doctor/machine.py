@@ -11,6 +11,7 @@ from pathlib import Path
 from waspi import _wasmer
 from waspi.cli.doctor.finding import Area, Finding, Level, look
 from waspi.device.clock import Clock
+from waspi.storage.inspect import check, summarize
 
 MIB = 1024 * 1024
 LOW_DISK_BYTES = 512 * MIB
@@ -24,6 +25,7 @@ def look_at_machine(state_dir: Path, required: tuple[str, ...]) -> Iterator[Find
     """Look at the machine; ``required`` are the parts of the sandbox that the configuration demands."""
     yield from look(Area.DEVICE, "clock", lambda: [clock(Clock())])
     yield from look(Area.DEVICE, "disk", lambda: disk(state_dir))
+    yield from look(Area.DEVICE, "journal", lambda: journal(state_dir))
     yield from look(Area.DEVICE, "memory cgroup", lambda: [memory_cgroup()])
     yield from look(Area.DEVICE, "sandbox", lambda: sandbox(required))
 
@@ -76,6 +78,25 @@ def disk(state_dir: Path) -> Iterator[Finding]:
             f"{place} is on {kind}: jobs are forgotten when the power goes",
             "set device.state_dir to a disk (with an overlay file system: to a partition outside of it)",
         )
+
+
+def journal(state_dir: Path) -> Iterator[Finding]:
+    """Look through the journal, if there is one: whether it is whole, and what was set aside when it was not."""
+    file = state_dir / "journal.db"
+    if not file.exists():
+        return
+    damage = check(file)
+    if damage is not None:
+        todo = "restart the agent: it sets the file aside and goes on with a new one; then look at the disk"
+        yield Finding(Area.DEVICE, "journal", Level.FAIL, damage, todo)
+        return
+    summary = summarize(file)
+    for name in summary.damaged:
+        todo = "look at the disk; then remove the file, or keep it for its results"
+        yield Finding(Area.DEVICE, "journal", Level.WARN, f"damaged once: {file.with_name(name)}", todo)
+    usage = summary.usage
+    found = f"whole; {usage.queued + usage.running} jobs to do, {usage.outbox_messages} results to deliver"
+    yield Finding(Area.DEVICE, "journal", Level.OK, found)
 
 
 def memory_cgroup() -> Finding:

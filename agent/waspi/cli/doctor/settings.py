@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from waspi.cli.doctor.finding import Area, Finding, Level, look
+from waspi.device.catalog import files_of
 from waspi.device.settings import MIB, Config, Sync
 from waspi.errors import KeyFileError
 from waspi.fleet.authority import expiry_of
@@ -25,6 +26,7 @@ def look_at_config(config: Config, file: Path) -> Iterator[Finding]:
     yield from look(Area.CONFIG, "policy", lambda: policy(config))
     yield from look(Area.CONFIG, "secrets", lambda: secrets_on_disk(config, file))
     yield from look(Area.CONFIG, "certificate", lambda: certificates(config))
+    yield from look(Area.CONFIG, "modules", lambda: modules(config))
     yield from look(Area.CONFIG, "limits.memory_mib", lambda: resources(config))
 
 
@@ -76,6 +78,14 @@ def certificates(config: Config) -> Iterator[Finding]:
         level = Level.FAIL if left < timedelta() else Level.WARN if left < SOON else Level.OK
         todo = "" if level is Level.OK else "make a new one: waspi broker config"
         yield Finding(Area.CONFIG, "certificate", level, f"{path} ends on {end:%Y-%m-%d}", todo)
+
+
+def modules(config: Config) -> Iterator[Finding]:
+    """Look at the modules that it names: the agent does not start without them."""
+    if config.modules:
+        for module in config.modules:
+            files_of(module)
+        yield Finding(Area.CONFIG, "modules", Level.OK, ", ".join(module.name for module in config.modules))
 
 
 def resources(config: Config) -> Iterator[Finding]:
