@@ -154,10 +154,10 @@ class SimulatedDevice:
         if job.id not in self._results:
             outcome = self.behaviour(job)
             self.runs.append(job.id)
-            if outcome is None:
-                return
             status = StatusChange(job.id, self.id, JobState.IN_PROGRESS, 1, int(time.time() * 1000))
             self._publish(self._topics.status(self.id, job.id), encode_status(status), None)
+            if outcome is None:
+                return
             self._results[job.id] = encode_result(self._result(job, outcome))
         topic = message.reply_to or self._topics.result(self.id, job.id)
         envelope = self._results[job.id]

@@ -84,7 +84,7 @@ def show(
         return ExitCode.OK
     for key, value in _flat(document):
         if value not in (None, ""):
-            write_line(f"{key:<20} {value}")
+            write_line(f"{key:<26} {value}")
     return ExitCode.OK
 
 

@@ -277,4 +277,6 @@ class Client:
         since = datetime.fromtimestamp(view.presence.since, UTC).isoformat(" ", "seconds")
         if not view.online:
             return f"device {device} is offline since {since}; the broker keeps the job for it"
-        return f"device {device} is online since {since} and did not answer so far"
+        said = self._courier.said_of(job_id)
+        last = "did not answer so far" if said is None else f"last said that the job is {said}"
+        return f"device {device} is online since {since} and {last}"

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from waspi.fleet.loop import LoopThread
     from waspi.fleet.registry import Registry
     from waspi.model.result import Result
+    from waspi.model.state import JobState
     from waspi.mqtt.link import Link
     from waspi.protocol.topics import Topics
 
@@ -83,6 +84,11 @@ class Courier:
         """How far a job is; DONE when it is not known (any more)."""
         job = self._jobs.get(job_id)
         return Delivery.DONE if job is None else job.state
+
+    def said_of(self, job_id: str) -> JobState | None:
+        """What a device last said of a job that waits for its answer; ``None`` when it said nothing."""
+        job = self._jobs.get(job_id)
+        return None if job is None else job.said
 
     def submit(self, job: PendingJob) -> None:
         """Take a job over."""
@@ -198,6 +204,7 @@ class Courier:
         elif isinstance(mail, SyncReport):
             self._on_sync(mail)
         elif isinstance(mail, FleetEvent):
+            self._note(mail)
             self._tell(mail)
         if self.link is not None:
             self.link.acknowledge(message)
@@ -216,6 +223,11 @@ class Courier:
             return
         if job.take(result):
             self._finish(job)
+
+    def _note(self, event: FleetEvent) -> None:
+        job = self._jobs.get(event.status.id) if event.status is not None else None
+        if job is not None and event.status is not None and job.is_for(event.status.device):
+            job.said = event.status.state
 
     def _named(self, result: Result, correlation: bytes | None) -> Result:
         """Give a refusal the id of its job: a device that does not trust a job does not read its id, either."""

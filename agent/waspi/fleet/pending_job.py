@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from waspi.errors import WaspiError
     from waspi.model.result import Result
+    from waspi.model.state import JobState
 
 
 class Delivery(StrEnum):
@@ -61,6 +62,8 @@ class PendingJob:
     state: Delivery = Delivery.WAITING
     answered: set[str] = field(default_factory=set)
     """Devices whose answer came: a second one is a duplicate."""
+    said: JobState | None = None
+    """The last that a device said of it before its answer."""
     sent: int = 0
     """How often it was published."""
 

@@ -44,7 +44,7 @@ def test_list_show_and_prune(tmp_path: Path) -> None:
     assert lines["result.error.message"] == "the guest panicked"
     assert lines["received_at"].endswith("Z")
     told = waspi("journal", "show", "done", *where, home=tmp_path).text
-    assert "result.output        'output'\n" in told
+    assert "result.output              'output'\n" in told
     assert "base64" not in told
     gone = waspi("journal", "prune", *where, "--keep", "0", "--older-than-h", "1", "--json", home=tmp_path)
     assert gone.document == {"forgotten": 2, "kept": 1}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from pathlib import Path
@@ -138,8 +139,14 @@ def test_no_answer_says_what_is_known_of_the_device(broker: Mosquitto) -> None:
         with pytest.raises(NoAnswerError, match="pi-9 never announced itself in fleet default"):
             fleet.run("pi-9", "append", INPUT, timeout=0.3)
         mute = SimulatedDevice(broker.url, behaviour=lambda _: None)
-        with mute, pytest.raises(NoAnswerError, match="pi-7 is online since"):
-            fleet.run("pi-7", "append", INPUT, timeout=0.5)
+        said: queue.SimpleQueue[FleetEvent] = queue.SimpleQueue()
+        fleet.watch(said.put)
+        with mute:
+            handle = fleet.submit("pi-7", "append", INPUT)
+            while said.get(timeout=30).kind is not EventKind.STATUS:
+                pass
+            with pytest.raises(NoAnswerError, match=r"pi-7 is online since .* last said that the job is IN_PROGRESS"):
+                handle.result(0.01)
 
 
 def test_cancel_reaches_the_device(broker: Mosquitto) -> None:
