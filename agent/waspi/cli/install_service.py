@@ -22,7 +22,7 @@ HIDDEN = ("/home", "/root", "/run/user")
 """What ``ProtectHome=yes`` hides from the service."""
 CONFIGURATION = Path("etc/waspi/waspi.toml")
 
-app = typer.Typer(rich_markup_mode="rich")
+app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
 
 def unit(name: str, program: Path) -> str:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 AUTHORITY_DAYS = 3650
+SOON = timedelta(days=30)
+"""A certificate that ends within this time is to be replaced."""
 _CLOCK_SKEW = timedelta(days=1)
 """Certificates begin a day early: a board's clock may lag behind."""
 
@@ -35,32 +37,38 @@ class Issued:
 
 
 class Authority:
-    """An authority whose ``<name>.crt`` and ``<name>.key`` (mode 0600) lie in ``folder``; made at the first use."""
+    """An authority whose ``<name>.crt`` and ``<name>.key`` (mode 0600) lie in ``folder``; made at the first use.
+
+    Its key is needed for issuing alone, and may lie elsewhere at other times. It is never made anew beside a
+    certificate: nobody would trust what the old one had issued.
+    """
 
     def __init__(self, folder: Path, name: str) -> None:
         self.certificate_path = folder / f"{name}.crt"
         self.key_path = folder / f"{name}.key"
         self._subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"waspi {name}")])
-        if self.certificate_path.exists() and self.key_path.exists():
-            self._key = _load_key(self.key_path)
+        if self.certificate_path.exists():
             self._subject = _load_certificate(self.certificate_path).subject
         else:
-            self._key = ec.generate_private_key(ec.SECP256R1())
             self._make()
 
     def issue_server(self, certificate: Path, key: Path, hosts: Sequence[str], days: int) -> Issued:
         """Issue a certificate for a server that is reached by ``hosts`` (names or addresses).
 
-        One that is there already and names them all is kept. Raises :class:`OperatorError` when it cannot be written.
+        One that is there already, names them all and does not end soon is kept. Raises :class:`OperatorError` when it
+        cannot be written, :class:`KeyFileError` when the authority's key is elsewhere.
         """
-        if certificate.exists() and key.exists() and set(hosts) <= _hosts_of(_load_certificate(certificate)):
+        if _is_good(certificate, key) and set(hosts) <= _hosts_of(_load_certificate(certificate)):
             return Issued(certificate, key, new=False)
         names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
         return self._issue(certificate, key, hosts[0], ExtendedKeyUsageOID.SERVER_AUTH, days, names)
 
     def issue_client(self, certificate: Path, key: Path, name: str, days: int) -> Issued:
-        """Issue a client certificate whose common name is ``name``; one that is there already is kept."""
-        if certificate.exists() and key.exists():
+        """Issue a client certificate whose common name is ``name``; one that is there and does not end soon is kept.
+
+        Raises as :meth:`issue_server`.
+        """
+        if _is_good(certificate, key):
             return Issued(certificate, key, new=False)
         return self._issue(certificate, key, name, ExtendedKeyUsageOID.CLIENT_AUTH, days, None)
 
@@ -73,10 +81,13 @@ class Authority:
         days: int,
         names: x509.SubjectAlternativeName | None,
     ) -> Issued:
+        if not self.key_path.exists():
+            raise KeyFileError(f"{self.key_path} is not here; bring it back to issue a certificate for {name}")
+        authority = _load_key(self.key_path)
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = (
-            self._builder(subject, key.public_key(), days)
+            self._builder(authority, subject, key.public_key(), days)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
             .add_extension(_key_usage(authority=False), critical=True)
@@ -84,21 +95,24 @@ class Authority:
         if names is not None:
             builder = builder.add_extension(names, critical=False)
         _write(key_path, _pem(key), 0o600)
-        _write(certificate, builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM), 0o644)
+        _write(certificate, builder.sign(authority, hashes.SHA256()).public_bytes(Encoding.PEM), 0o644)
         return Issued(certificate, key_path, new=True)
 
     def _make(self) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
         builder = (
-            self._builder(self._subject, self._key.public_key(), AUTHORITY_DAYS)
+            self._builder(key, self._subject, key.public_key(), AUTHORITY_DAYS)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_key_usage(authority=True), critical=True)
         )
-        _write(self.key_path, _pem(self._key), 0o600)
-        _write(self.certificate_path, builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM), 0o644)
+        _write(self.key_path, _pem(key), 0o600)
+        _write(self.certificate_path, builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM), 0o644)
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, days: int) -> x509.CertificateBuilder:
+    def _builder(
+        self, issuer: ec.EllipticCurvePrivateKey, subject: x509.Name, key: ec.EllipticCurvePublicKey, days: int
+    ) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
-        own = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
+        own = x509.SubjectKeyIdentifier.from_public_key(issuer.public_key())
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -110,6 +124,10 @@ class Authority:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own), critical=False)
         )
+
+
+def _is_good(certificate: Path, key: Path) -> bool:
+    return certificate.exists() and key.exists() and expiry_of(certificate) - datetime.now(UTC) > SOON
 
 
 def expiry_of(path: Path) -> datetime:

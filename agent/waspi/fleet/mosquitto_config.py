@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from waspi.protocol.topics import Topics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
+
+    from waspi.fleet.broker_plan import BrokerPlan
 
 KIB = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerPlan:
-    """What the broker shall be."""
-
-    folder: Path
-    fleet: str
-    device_port: int
-    operator_port: int
-    bind: str | None
-    """Address to listen on; ``None``: all."""
-    run_as: str
-    """User that mosquitto becomes when it is started as root."""
-    max_packet_kib: int
 
 
 def configuration(plan: BrokerPlan) -> str:

@@ -137,6 +137,43 @@ def test_again_adds_a_device_and_keeps_the_others(made: MadeBroker) -> None:
     assert (made.folder / "devices" / "pi-3.key").stat().st_mode & 0o077 == 0
 
 
+def test_again_without_the_options_is_the_same_broker(made: MadeBroker) -> None:
+    written = (made.folder / "mosquitto.conf").read_text()
+    certificate = (made.folder / "server.crt").read_bytes()
+    again = waspi("broker", "config", "--dir", str(made.folder), "--devices", "pi-3", home=made.home)
+    assert again.code == 0, again.err
+    assert (made.folder / "mosquitto.conf").read_text() == written
+    assert (made.folder / "server.crt").read_bytes() == certificate
+    assert f"waspi doctor --broker mqtts://127.0.0.1:{made.operator_port} --ca {made.folder}/ca.crt" in again.err
+    moved = waspi("broker", "config", "--dir", str(made.folder), "--port", str(made.operator_port), home=made.home)
+    assert (moved.code, "a port each" in moved.error_line) == (2, True)
+    (made.folder / "plan.json").write_text('{"fleet": 5}')
+    damaged = waspi("broker", "config", "--dir", str(made.folder), "--devices", "pi-4", home=made.home)
+    assert (damaged.code, "plan.json" in damaged.error_line) == (2, True)
+
+
+def test_authority_whose_key_is_elsewhere_is_not_made_anew(made: MadeBroker, tmp_path: Path) -> None:
+    authorities = {path: path.read_bytes() for path in made.folder.glob("*ca.crt")}
+    assert len(authorities) == 3
+    for path in authorities:
+        path.with_suffix(".key").rename(tmp_path / f"{path.stem}.key")
+    same = made.make("pi-1")
+    assert (same.code, same.document["new"]) == (0, [])
+    refused = made.make("pi-3")
+    assert (refused.code, "devices-ca.key is not here" in refused.error_line) == (2, True)
+    (tmp_path / "devices-ca.key").rename(made.folder / "devices-ca.key")
+    assert made.make("pi-3").document["new"] == ["pi-3"]
+    assert {path: path.read_bytes() for path in authorities} == authorities
+
+
+def test_a_certificate_that_ends_soon_is_replaced(made: MadeBroker) -> None:
+    old, later = made.folder / "devices" / "old.crt", made.folder / "devices" / "pi-1.crt"
+    Authority(made.folder, "devices-ca").issue_client(old, old.with_suffix(".key"), "old", days=20)
+    before = later.read_bytes()
+    assert made.make("old,pi-1").document["new"] == ["old"]
+    assert later.read_bytes() == before
+
+
 def test_doctor_finds_it_in_order(made: MadeBroker, tmp_path: Path) -> None:
     url = f"mqtts://127.0.0.1:{made.operator_port}"
     with made.running():

@@ -12,10 +12,9 @@ from waspi.cli.doctor.finding import Area, Finding, Level, look
 from waspi.device.catalog import files_of
 from waspi.device.settings import MIB, Config, Sync
 from waspi.errors import KeyFileError
-from waspi.fleet.authority import expiry_of
+from waspi.fleet.authority import SOON, expiry_of
 from waspi.protocol.policy import InlinePolicy, JobsPolicy
 
-SOON = timedelta(days=30)
 _MEMORY_SHARE = 0.75
 """Part of the machine's memory that guests together may be allowed."""
 
@@ -76,7 +75,11 @@ def certificates(config: Config) -> Iterator[Finding]:
             continue
         left = end - datetime.now(UTC)
         level = Level.FAIL if left < timedelta() else Level.WARN if left < SOON else Level.OK
-        todo = "" if level is Level.OK else "make a new one: waspi broker config"
+        todo = (
+            ""
+            if level is Level.OK
+            else "make a new one: waspi broker config --devices ... (those that end soon are replaced)"
+        )
         yield Finding(Area.CONFIG, "certificate", level, f"{path} ends on {end:%Y-%m-%d}", todo)
 
 
