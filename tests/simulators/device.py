@@ -84,7 +84,7 @@ class SimulatedDevice:
     def __enter__(self) -> Self:
         self._loop.call(self._link.start)
         self._loop.start()
-        assert self.online.wait(15), "the simulated device did not come online"
+        assert self.online.wait(60), "the simulated device did not come online"
         return self
 
     def __exit__(
@@ -92,7 +92,7 @@ class SimulatedDevice:
     ) -> None:
         self._loop.close()
 
-    def wait_until(self, condition: Callable[[], bool], timeout: float = 10.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], timeout: float = 60.0) -> None:
         with self.told:
             assert self.told.wait_for(condition, timeout), "the simulated device saw nothing of that kind"
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 _BASE = """\
 listener {port} 127.0.0.1
@@ -21,12 +23,36 @@ log_type notice
 """
 
 
+_PORTS = range(15_000, 32_768)
+
+
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port on loopback that nobody listens on now.
+
+    Below those that the kernel gives to outgoing connections, one of which could take it before a broker does.
+    """
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def wait_until_listening(process: subprocess.Popen[Any], port: int, log: Callable[[], str]) -> None:
+    """Wait until ``process`` takes connections on loopback; raises with its ``log`` when it ends instead."""
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        except OSError:
+            try:
+                process.wait(0.01)
+            except subprocess.TimeoutExpired:
+                continue
+            raise RuntimeError(f"the broker ended at its start: {log()}") from None
+        return
 
 
 class Mosquitto:
@@ -54,14 +80,7 @@ class Mosquitto:
         program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen([program, "-c", str(self._config)], stdout=log, stderr=log)
-        while True:
-            if self._process.poll() is not None:
-                raise RuntimeError(f"mosquitto ended at its start: {self.log}")
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=0.2).close()
-            except OSError:
-                continue
-            return
+        wait_until_listening(self._process, self.port, lambda: self.log)
 
     def kill(self) -> None:
         """SIGKILL: nothing is written, sessions are lost unless persistence had saved them."""
@@ -84,7 +103,7 @@ class Mosquitto:
     def _end(self, number: signal.Signals) -> None:
         if self._process and self._process.poll() is None:
             self._process.send_signal(number)
-            self._process.wait(10)
+            self._process.wait(60)
         self._process = None
 
     def __enter__(self) -> Self:

@@ -34,7 +34,7 @@ OUTPUT = b"The input string<---- This is your string"
 def test_a_job_goes_there_and_its_result_comes_back(broker: Mosquitto) -> None:
     with SimulatedDevice(broker.url) as device, Client(broker.url) as fleet:
         result = fleet.run(
-            "pi-7", "append@1.0.0", INPUT, timeout=10, limits=Limits(fuel=5), priority=3, idempotent=True
+            "pi-7", "append@1.0.0", INPUT, timeout=60, limits=Limits(fuel=5), priority=3, idempotent=True
         )
     assert result.state is JobState.SUCCEEDED
     assert result.outputs == (OUTPUT,)
@@ -58,7 +58,7 @@ def test_many_jobs_at_once_each_get_their_own_answer_once(broker: Mosquitto) -> 
 
 def test_a_batch_has_one_output_for_each_input(broker: Mosquitto) -> None:
     with SimulatedDevice(broker.url), Client(broker.url) as fleet:
-        result = fleet.run("pi-7", b"\0asm", [b"a", b"b"], timeout=10)
+        result = fleet.run("pi-7", b"\0asm", [b"a", b"b"], timeout=60)
     assert result.batch
     assert result.outputs == (b"a<---- This is your string", b"b<---- This is your string")
 
@@ -68,7 +68,7 @@ def test_a_failed_job_is_a_result_not_an_exception(broker: Mosquitto) -> None:
         SimulatedDevice(broker.url, behaviour=lambda _: UnknownModuleError("no module nope")),
         Client(broker.url) as fleet,
     ):
-        result = fleet.run("pi-7", "nope", b"", timeout=10)
+        result = fleet.run("pi-7", "nope", b"", timeout=60)
     assert result.state is JobState.REJECTED
     assert result.error is not None
     assert result.error.kind == "unknown-module"
@@ -79,7 +79,7 @@ def test_a_large_result_comes_in_chunks(broker: Mosquitto) -> None:
         SimulatedDevice(broker.url, behaviour=lambda job: (job.inputs[0] * 3,), chunk_bytes=10_000),
         Client(broker.url) as fleet,
     ):
-        result = fleet.run("pi-7", "triple", bytes(range(256)) * 400, timeout=10)
+        result = fleet.run("pi-7", "triple", bytes(range(256)) * 400, timeout=60)
     assert result.outputs == (bytes(range(256)) * 1200,)
 
 
@@ -169,7 +169,7 @@ def test_devices_and_watch_tell_what_devices_say(broker: Mosquitto) -> None:
         assert fleet.devices() == {}
         end = fleet.watch(note)
         with SimulatedDevice(broker.url, groups=("attic",)):
-            fleet.run("pi-7", "append", INPUT, timeout=10)
+            fleet.run("pi-7", "append", INPUT, timeout=60)
             view = fleet.devices()["pi-7"]
             assert (view.online, view.groups) == (True, ("attic",))
         with told:
@@ -185,7 +185,7 @@ def test_signed_job_verifies_and_names_its_audience(broker: Mosquitto, tmp_path:
         SimulatedDevice(broker.url, keys=keys) as device,
         Client(broker.url, signing_key=key) as fleet,
     ):
-        assert fleet.run("pi-7", "append", INPUT, timeout=10).outputs == (OUTPUT,)
+        assert fleet.run("pi-7", "append", INPUT, timeout=60).outputs == (OUTPUT,)
     (job,) = device.seen
     assert job.audience == "device/pi-7"
     assert job.expires_at is not None
@@ -197,7 +197,7 @@ def test_inline_module_travels(broker: Mosquitto, tmp_path: Path) -> None:
     module = tmp_path / "m.wasm"
     module.write_bytes(b"\0asm\1\0\0\0")
     with SimulatedDevice(broker.url) as device, Client(broker.url) as fleet:
-        fleet.run("pi-7", module, INPUT, timeout=10)
+        fleet.run("pi-7", module, INPUT, timeout=60)
     assert device.seen[0].module == InlineModule(b"\0asm\1\0\0\0")
 
 
@@ -245,6 +245,6 @@ def test_guest_error_of_a_device_keeps_its_words(broker: Mosquitto) -> None:
         SimulatedDevice(broker.url, behaviour=lambda _: GuestError("the guest says no")),
         Client(broker.url) as fleet,
     ):
-        error = fleet.run("pi-7", "append", INPUT, timeout=10).error
+        error = fleet.run("pi-7", "append", INPUT, timeout=60).error
     assert error is not None
     assert (error.fault, error.message) == ("guest", "the guest says no")
