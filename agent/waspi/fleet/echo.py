@@ -104,20 +104,29 @@ class Echo:
         self._reflections[topic] = to
         return self.subscribe(topic)
 
-    def comes_back(self, topic: str, *, on: str | None = None, timeout_s: float = 2.0) -> float | None:
+    def comes_back(
+        self, topic: str, *, on: str | None = None, timeout_s: float = 2.0, before: str | None = None
+    ) -> float | None:
         """Publish to ``topic`` and wait for the message on ``on``, by default on ``topic`` itself.
+
+        ``before``: a topic that this client may write and read. A message on it follows; when that is back and the
+        first is not, the first never comes, for a broker keeps their order. It spares the wait, and is surer than one.
 
         Returns the seconds until the message came back, ``None`` when it did not within ``timeout_s``.
         """
-        nonce = secrets.token_bytes(16)
-        if not self.subscribe(on or topic, timeout_s=timeout_s):
-            return None
+        nonce, last = secrets.token_bytes(16), secrets.token_bytes(16)
+        for each in (on or topic, before):
+            if each is not None and not self.subscribe(each, timeout_s=timeout_s):
+                return None
         with self._told:
             start = time.perf_counter()
             self._loop.call(lambda: self._publish(Outgoing(topic, nonce, expires_in_s=_EXPIRY_S)))
-            if not self._told.wait_for(lambda: nonce in self._back, timeout_s):
-                return None
-            return self._back.pop(nonce) - start
+            if before is not None:
+                self._loop.call(lambda: self._publish(Outgoing(before, last, expires_in_s=_EXPIRY_S)))
+            self._told.wait_for(lambda: nonce in self._back or last in self._back, timeout_s)
+            self._back.pop(last, None)
+            back = self._back.pop(nonce, None)
+            return None if back is None else back - start
 
     def _publish(self, message: Outgoing) -> None:
         if self._link.online:

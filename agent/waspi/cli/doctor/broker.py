@@ -25,6 +25,8 @@ ECHOES = 40
 """Enough to leave TCP's quick acknowledgements behind, which hide the delay on a young connection."""
 DELAYED_S = 0.035
 """Linux delays an acknowledgement by 40 ms; a slower echo met Nagle's algorithm, or a slow network."""
+ECHO_S = 5.0
+"""What is not back after this time does not come, over however slow a network."""
 SMALL_WINDOW = 8
 HANDSHAKE_S = 10.0
 REFUSAL_S = 1.0
@@ -110,7 +112,7 @@ def round_trip(echo: Echo, reflector: Echo) -> Finding:
     reflector.reflect(ping, pong)
     times = []
     for _ in range(ECHOES):
-        taken = echo.comes_back(ping, on=pong)
+        taken = echo.comes_back(ping, on=pong, timeout_s=ECHO_S)
         if taken is None:
             found = "this user may not both write and read reply/..."
             return Finding(Area.BROKER, "round trip", Level.WARN, found, "an operator needs both: waspi broker config")
@@ -135,7 +137,8 @@ def limits(echo: Echo) -> Finding:
 def access(echo: Echo, topics: Topics) -> Finding:
     """Try to speak as a device that does not exist, and to hear it: no user may do both."""
     stranger = f"doctor-{secrets.token_hex(4)}"
-    if echo.comes_back(topics.status(stranger, "probe"), timeout_s=1.0) is None:
+    open_to_all = f"reply/{stranger}/after"
+    if echo.comes_back(topics.status(stranger, "probe"), timeout_s=ECHO_S, before=open_to_all) is None:
         return Finding(Area.BROKER, "access list", Level.OK, "this user cannot pose as another device")
     return Finding(
         Area.BROKER,
