@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from os import PathLike
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from waspi.errors import ConfigError
 from waspi.model.abi import DEFAULT_ABI, Abi
+from waspi.toml_file import read_toml
 
 AbiSource = Abi | Mapping[str, object] | str | PathLike[str] | None
 """An :class:`Abi`, a mapping with its keys, the path of a TOML file, or ``None`` for the reference ABI."""
@@ -31,12 +31,7 @@ def abi_from(source: AbiSource) -> Abi:
     if isinstance(source, Mapping):
         return _from_mapping(source, "ABI description")
     path = Path(source)
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the ABI description {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
+    document = read_toml(path, "the ABI description")
     table = document.get("abi", document)
     if not isinstance(table, Mapping):
         raise ConfigError(f"{path}: 'abi' must be a table")

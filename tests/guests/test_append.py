@@ -28,7 +28,7 @@ def test_the_input_string(appends: dict[str, _wasmer.Module], variant: str) -> N
     assert appends[variant].run(b"The input string").output == b"The input string<---- This is your string"
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(text=st.text(max_size=5_000))
 def test_all_languages_agree(appends: dict[str, _wasmer.Module], text: str) -> None:
     data = text.encode()

@@ -44,7 +44,7 @@ def close(made: dict[str, Any], expected: dict[str, Any]) -> bool:
     return made.keys() == expected.keys() and all(same(made[key], expected[key]) for key in expected)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     readings=st.lists(st.one_of(NUMBERS, st.none(), OBJECTS), max_size=60), spaces=st.sampled_from([None, 0, 1, "\t"])
 )

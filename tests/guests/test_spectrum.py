@@ -32,7 +32,7 @@ def unpack(data: bytes) -> list[float]:
     return [value for (value,) in struct.iter_unpack("<f", data)]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.floats(-1e4, 1e4, width=32), max_size=130))
 def test_same_as_the_definition(guest: _wasmer.Module, samples: list[float]) -> None:
     data = pack(samples)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from waspi.errors import WaspiError
+    from waspi.model.result import JobError
 
 
 def write_bytes(content: bytes) -> None:
@@ -82,8 +83,8 @@ def complain_of(error: WaspiError) -> None:
     complain(party_of(error), error.message + (f" ({place.strip()})" if place else ""))
 
 
-def json_of_error(error: WaspiError) -> dict[str, object]:
-    """Give an error as the protocol's result has it: ``fault``, ``kind``, ``message``, and where it happened."""
+def json_of_error(error: WaspiError | JobError) -> dict[str, object]:
+    """Give an error, met here or told by a device, as a result has it: fault, kind, message, and where it happened."""
     document: dict[str, object] = {"fault": str(error.fault), "kind": error.kind, "message": error.message}
     if error.function is not None:
         document["function"] = error.function

@@ -17,13 +17,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from waspi.device.table import Table
 from waspi.errors import ConfigError
 from waspi.mqtt.settings import Tls
+from waspi.toml_file import read_toml
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,7 @@ class Profile:
         """
         if name is None and not path.exists():
             return cls()
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"cannot read the profiles {path}: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: not TOML: {error}") from error
+        values = read_toml(path, "the profiles")
         try:
             return cls._choose(Table(values), name, path.parent)
         except ConfigError as error:

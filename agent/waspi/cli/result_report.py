@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from waspi.cli.console import complain, json_of_bytes, write_bytes, write_json, write_line, write_log
+from waspi.cli.console import complain, json_of_bytes, json_of_error, write_bytes, write_json, write_line, write_log
 from waspi.cli.exit_code import ExitCode
-from waspi.model.result import JobError, Result
+from waspi.model.result import Result
 from waspi.model.state import JobState
 
 
@@ -38,7 +38,7 @@ def json_of_result(result: Result) -> dict[str, object]:
     elif result.outputs:
         document |= json_of_bytes("output", result.outputs[0])
     if result.error is not None:
-        document["error"] = _json_of_job_error(result.error)
+        document["error"] = json_of_error(result.error)
     usage = result.usage
     return {
         **document,
@@ -53,15 +53,6 @@ def json_of_result(result: Result) -> dict[str, object]:
         "attempt": result.attempt,
         "module": result.module,
     }
-
-
-def _json_of_job_error(error: JobError) -> dict[str, object]:
-    document: dict[str, object] = {"fault": str(error.fault), "kind": error.kind, "message": error.message}
-    if error.function is not None:
-        document["function"] = error.function
-    if error.offset is not None:
-        document["offset"] = error.offset
-    return document
 
 
 def _end(result: Result, what: str) -> ExitCode:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +32,7 @@ from waspi.mqtt.settings import Tls
 from waspi.protocol.policy import InlinePolicy, JobsPolicy
 from waspi.protocol.response_topic import DEFAULT_PREFIXES
 from waspi.protocol.trust import Role, TrustedKey
+from waspi.toml_file import read_toml
 
 if TYPE_CHECKING:
     from waspi.ota.settings import UpdatesConfig
@@ -42,12 +42,7 @@ _DAY = 24 * 3600
 
 def load(path: Path) -> Config:
     """Read and check a configuration file. Raises ``ConfigError`` that names the file and the key."""
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
+    values = read_toml(path, "the configuration")
     try:
         return read(values, path.parent)
     except ConfigError as error:

@@ -56,7 +56,7 @@ def test_fault_20_ranges_that_nobody_asked_for_change_nothing(tmp_path: Path) ->
     assert (tmp_path / "x.part").read_bytes()[:STEP] == DATA[:STEP]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=60)
 @given(
     st.sets(st.integers(0, 10)),
     st.lists(st.tuples(st.integers(0, 10), st.integers(0, 400)), max_size=5),

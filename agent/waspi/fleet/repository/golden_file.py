@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import binascii
 import json
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from waspi.errors import ConfigError
 from waspi.model.release import GoldenPair
+from waspi.toml_file import read_toml
 
 _SUFFIX = "_base64"
 _HALVES = ("input", "output")
@@ -31,12 +31,7 @@ def load_golden(path: Path | None) -> tuple[GoldenPair, ...]:
     """Read golden pairs; none for ``None``. Raises :class:`ConfigError` that names the file and the pair."""
     if path is None:
         return ()
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the golden pairs {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
+    document = read_toml(path, "the golden pairs")
     tables = document.get("golden")
     if set(document) != {"golden"} or not isinstance(tables, list) or not tables:
         raise ConfigError(f"{path} holds no golden pairs: tables [[golden]] with input and output are expected")

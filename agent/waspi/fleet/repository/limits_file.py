@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 from waspi.errors import ConfigError, EnvelopeError
 from waspi.model.limits import DEFAULT_LIMITS, Limits
 from waspi.protocol.terms import limits_of
+from waspi.toml_file import read_toml
 
 
 def load_limits(path: Path | None) -> Limits:
@@ -17,13 +17,9 @@ def load_limits(path: Path | None) -> Limits:
     """
     if path is None:
         return Limits()
+    document = read_toml(path, "the limits")
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
         return limits_of(document.get("limits", document), str(path))
-    except OSError as error:
-        raise ConfigError(f"cannot read the limits {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
     except EnvelopeError as error:
         raise ConfigError(error.message) from error
 
