@@ -110,7 +110,7 @@ def main() -> int:
             step("the plain way: raw input on one topic, raw output on another, no waspi needed")
             last = plain(broker)
             agent.send_signal(signal.SIGTERM)
-            agent.wait(20)
+            agent.wait(60)
             outputs = [*(output for each in (first, second, third) for output in each.outputs), last]
             good = outputs == [EXPECTED] * 4
             step("every answer is the expected one" if good else "an answer differs from the expected one")
@@ -122,7 +122,7 @@ def main() -> int:
     finally:
         if agent is not None and agent.poll() is None:
             agent.send_signal(signal.SIGTERM)
-            agent.wait(20)
+            agent.wait(60)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -92,7 +92,7 @@ class AgentProcess:
         if self.alive:
             os.kill(self.pid, number)
 
-    def wait(self, timeout_s: float = 30.0) -> int:
+    def wait(self, timeout_s: float = 120.0) -> int:
         """Wait for its end; returns the exit status."""
         assert self._process is not None
         return self._process.wait(timeout_s)
@@ -101,7 +101,7 @@ class AgentProcess:
         """SIGKILL, and wait."""
         self.signal(signal.SIGKILL)
         if self._process is not None:
-            self._process.wait(30)
+            self._process.wait(120)
 
     def stop(self) -> int:
         """SIGTERM, and wait; returns the exit status."""
@@ -173,7 +173,7 @@ class Publisher(LinkOwner):
         self.link.publish(Outgoing(str(topic), payload, **told))  # type: ignore[arg-type]
         self.link.flush()
 
-    def result(self, job_id: str, within_s: float = 30.0) -> Result:
+    def result(self, job_id: str, within_s: float = 120.0) -> Result:
         """Wait for the first result of a job."""
         self.until(lambda: any(each.id == job_id for each, _ in self.results), within_s)
         return next(each for each, _ in self.results if each.id == job_id)
@@ -182,7 +182,7 @@ class Publisher(LinkOwner):
         """Every result of a job that came so far."""
         return [each for each, _ in self.results if each.id == job_id]
 
-    def until_online(self, within_s: float = 30.0) -> None:
+    def until_online(self, within_s: float = 120.0) -> None:
         """Wait until the device is online, and for longer than the last ``offline``."""
         self.until(lambda: self.presence and self.presence[-1].state == "online", within_s)
 

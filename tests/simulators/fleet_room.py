@@ -39,7 +39,7 @@ class FleetRoom:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join(30)
+        self._thread.join(120)
         self._owner.close()
         if self._crash is not None and kind is None:
             raise self._crash

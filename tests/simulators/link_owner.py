@@ -62,7 +62,7 @@ class LinkOwner:
         self.link.tick(time.monotonic())
         self.link.flush()
 
-    def until(self, holds: Callable[[], object], within_s: float = 20.0) -> None:
+    def until(self, holds: Callable[[], object], within_s: float = 120.0) -> None:
         end = time.monotonic() + within_s
         while not holds():
             assert time.monotonic() < end, (

@@ -55,13 +55,13 @@ class UpdaterRun:
         """Offsets that were asked for of files whose names end so."""
         return [each.offset for each in self.requests if each.path.endswith(suffix)]
 
-    def finish(self, within_s: float = 60.0) -> UpdaterRun:
+    def finish(self, within_s: float = 120.0) -> UpdaterRun:
         """Run to its end."""
         self.until(lambda: bool(self.ended), within_s)
         self._selector.close()
         return self
 
-    def until(self, holds: Callable[[], bool], within_s: float = 60.0) -> None:
+    def until(self, holds: Callable[[], bool], within_s: float = 120.0) -> None:
         """Run until something holds, or it ends."""
         end = time.monotonic() + within_s
         while not self.ended and not holds():

@@ -54,7 +54,7 @@ def lives(scratch: Path, *, log: Path | None = None, notes: Path | None = None) 
         yield Lives(server, faults, root)
         assert server.stdin is not None
         server.stdin.close()
-        assert server.wait(30) == 0
+        assert server.wait(120) == 0
     faults.close()
 
 

@@ -49,8 +49,9 @@ def environment(home: Path, more: Mapping[str, str] | None = None) -> dict[str, 
 
 
 def start(*arguments: str, home: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Start a command; SIGINT reaches it even where whoever runs the tests ignores it, as a shell's background does."""
     return subprocess.Popen(
-        [sys.executable, "-m", "waspi", *arguments],
+        ["env", "--default-signal=SIGINT", sys.executable, "-m", "waspi", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

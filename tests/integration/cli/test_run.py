@@ -93,7 +93,7 @@ def test_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
     assert process.stderr
     with process.stderr:
         assert process.stderr.read() == b""
-    assert process.wait(30) == 141
+    assert process.wait(120) == 141
 
 
 def test_inspect_shows_what_a_module_is(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_a_rollout_killed_in_the_middle_goes_on(shell: OperatorShell) -> None:
             if json.loads(line)["stage"] == 50:
                 break
         first.send_signal(signal.SIGKILL)
-        first.communicate(timeout=20)
+        first.communicate(timeout=120)
         second = shell.run(*command)
         looks = [json.loads(line) for line in second.text.splitlines()]
         assert looks[0]["stage"] == 50
@@ -174,6 +174,6 @@ def test_a_depot_in_a_process_of_its_own(shell: OperatorShell) -> None:
     shell.run("repo", "publish")
     assert b"announcing timestamp 3" in depot.stderr.readline()
     depot.terminate()
-    _, rest = depot.communicate(timeout=20)
+    _, rest = depot.communicate(timeout=120)
     assert depot.returncode == 0, rest
     assert b"0 ranges" in rest

@@ -17,7 +17,7 @@ from waspi.sandbox.task import Done, Task
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 """Real seconds after which a test gives up waiting for an event: a bound on hanging, not a measurement."""
 
 FAKE = (sys.executable, "-I", "-S", str(Path(__file__).with_name("fake_worker.py")))

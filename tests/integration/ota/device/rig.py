@@ -130,7 +130,7 @@ class Watcher(Publisher):
         """Wait until a version is in one of ``states``."""
         self.until(lambda: any(self.is_seen(version, state) for state in states), 60.0)
 
-    def until_state(self, version: str, state: str, within_s: float = 60.0, name: str = MODULE) -> ReportedModule:
+    def until_state(self, version: str, state: str, within_s: float = 120.0, name: str = MODULE) -> ReportedModule:
         """Wait until a version is reported in ``state``."""
 
         def holds() -> bool:
