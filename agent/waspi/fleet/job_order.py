@@ -78,8 +78,12 @@ class JobOrder:
         """Check and encode an order for ``device`` or for ``group``.
 
         Raises :class:`TopicError` for a wrong id, :class:`EnvelopeError` for values out of bounds,
-        :class:`OperatorError` for files and keys.
+        :class:`OperatorError` for files, keys and options that there are not.
         """
+        known = JobOptions.__annotations__
+        unknown = sorted(set(options) - set(known))
+        if unknown:
+            raise UsageError(f"a job has no option {unknown[0]!r}; known are {', '.join(sorted(known))}")
         audience = f"device/{check_id(device, 'device')}" if device is not None else None
         if group is not None:
             audience = f"group/{check_id(group, 'group')}"

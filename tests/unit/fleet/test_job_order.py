@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -77,3 +78,22 @@ def test_what_can_be_seen_to_be_wrong_is_refused_here() -> None:
     with pytest.raises(UsageError, match="device or a group"):
         JobOrder.make("append", b"", options={})
     assert decode_job(JobOrder.make("a", memoryview(b"x"), device="d", options={}).body).inputs == (b"x",)
+
+
+def test_an_option_that_there_is_not_is_named() -> None:
+    with pytest.raises(UsageError, match="no option 'expires_in'"):
+        JobOrder.make("append", b"", device="pi-7", options={"expires_in": 5})  # type: ignore[typeddict-unknown-key]
+
+
+def test_a_signed_job_without_an_expiry_is_the_same_bytes_within_the_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = KeyFile.create(tmp_path, "ops")
+    made = []
+    for now in (1_800_000_000.5, 1_800_003_599.9, 1_800_003_600.0):
+        monkeypatch.setattr("waspi.fleet.job_order.time", SimpleNamespace(time=lambda now=now: now))
+        order = JobOrder.make("append", b"x", device="pi-7", signing_key=key, options={"job_id": "nightly"})
+        assert order.expires_at is not None
+        assert 3600 <= order.expires_at - now <= 7200
+        made.append(order.body)
+    assert made[0] == made[1] != made[2]
