@@ -10,17 +10,10 @@ import secrets
 import time
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from waspi.errors import (
-    BrokerError,
-    DuplicateJobError,
-    ExpiredError,
-    InputTooLargeError,
-    NoAnswerError,
-    RefusedByBrokerError,
-    WaspiError,
-)
+from waspi.errors import BrokerError, DuplicateJobError, NoAnswerError, RefusedByBrokerError, WaspiError
+from waspi.fleet.departures import Departures
 from waspi.fleet.event import EventKind, FleetEvent
 from waspi.fleet.mailbox import Answer, Mailbox, ProbeBack
 from waspi.fleet.pending_job import Delivery, PendingJob
@@ -46,12 +39,6 @@ UNPROVEN_WAIT_S = 1.0
 """How long retained messages may take where the broker does not let this client probe."""
 
 
-class _Sent(NamedTuple):
-    message: Outgoing
-    job: PendingJob | None
-    answered: Callable[[BrokerError | None], None] | None
-
-
 class Courier:
     """The handler of the client's link."""
 
@@ -62,16 +49,22 @@ class Courier:
         self._loop = loop
         self._mailbox = Mailbox(topics, path, registry, time.time)
         self._jobs: dict[str, PendingJob] = {}
-        self._waiting: deque[PendingJob] = deque()
-        self._control: deque[_Sent] = deque()
-        self._sent: dict[int, _Sent] = {}
+        self._departures = Departures(path, self._finish)
         self._subscribing: deque[bool] = deque()
         self._filters: list[str] = []
         self._probes: dict[bytes, Callable[[], None]] = {}
-        self.link: Link | None = None
         self.on_ready: Callable[[BrokerError | None], None] = lambda _: None
         """Told when answers can come, or why they cannot."""
         self.watchers: list[Callable[[FleetEvent], None]] = []
+
+    @property
+    def link(self) -> Link | None:
+        """The link, which the client makes with this as its handler."""
+        return self._departures.link
+
+    @link.setter
+    def link(self, link: Link) -> None:
+        self._departures.link = link
 
     # --- what the client asks for -------------------------------------------------------------------------------
 
@@ -96,9 +89,9 @@ class Courier:
             job.on_failure(DuplicateJobError(f"job {job.id} is already on its way; give each job its own id"))
             return
         self._jobs[job.id] = job
-        self._waiting.append(job)
+        self._departures.send(job)
         self.follow(self._topics.operator_filters(job.device))
-        self._pump()
+        self._departures.pump()
 
     def withdraw(self, job_id: str) -> None:
         """Stop caring for a job; whoever still waits is told."""
@@ -115,8 +108,8 @@ class Courier:
 
     def publish(self, message: Outgoing, answered: Callable[[BrokerError | None], None] | None = None) -> None:
         """Publish something that is no job, ahead of the jobs; ``answered`` is told what the broker said."""
-        self._control.append(_Sent(message, None, answered))
-        self._pump()
+        self._departures.publish(message, answered)
+        self._departures.pump()
 
     def probe(self, back: Callable[[], None]) -> None:
         """Call ``back`` when everything that the broker sends for what was asked before has come in."""
@@ -154,15 +147,14 @@ class Courier:
                 taken.setdefault(job.device, []).append(job.id)
         for device, ids in taken.items():
             self._ask(device, ids)
-        self._pump()
+        self._departures.pump()
 
     def on_offline(self, reason: BrokerError, retry_in_s: float) -> None:
         """Keep what was not acknowledged for the next connection."""
         del retry_in_s
         self._path.become(PathState.DOWN)
         self._subscribing.clear()
-        self._control.extendleft(sent for sent in reversed(self._sent.values()) if sent.job is None)
-        self._sent.clear()
+        self._departures.on_offline()
         self.on_ready(reason)
 
     def on_subscribed(self, refused: BrokerError | None) -> None:
@@ -179,20 +171,9 @@ class Courier:
         self._loop.call_later(PROBE_TIMEOUT_S, lambda: self._unproven(number))
 
     def on_published(self, token: int, refused: BrokerError | None) -> None:
-        """Note what the broker said to a publish."""
-        sent = self._sent.pop(token, None)
-        if sent is None:
-            return
-        if sent.answered is not None:
-            sent.answered(refused)
-        job = sent.job
-        if job is not None and job.state is Delivery.SENT:
-            if refused is None:
-                job.become(Delivery.TAKEN)
-                job.on_taken()
-            else:
-                self._finish(job, refused)
-        self._pump()
+        """Note what the broker said to a publish, and use the room that it made."""
+        self._departures.on_published(token, refused)
+        self._departures.pump()
 
     def on_message(self, message: Incoming) -> None:
         """Take in a message and acknowledge it."""
@@ -245,7 +226,7 @@ class Courier:
             self._again(self._jobs[job_id])
         if todo.ask:
             self._ask(report.device, todo.ask)
-        self._pump()
+        self._departures.pump()
 
     def _waits_for(self, job: PendingJob, device: str) -> bool:
         if job.group is not None and job.group not in self._registry.get(device).groups:
@@ -256,9 +237,7 @@ class Courier:
         for page in pages(ids):
             query = encode_sync_query(page)
             topic = self._topics.sync_query(device)
-            self._control.append(
-                _Sent(Outgoing(topic, query, reply_to=self._path.sync, content_type=CONTENT_TYPE), None, None)
-            )
+            self._departures.publish(Outgoing(topic, query, reply_to=self._path.sync, content_type=CONTENT_TYPE))
 
     def _tell(self, event: FleetEvent) -> None:
         for watcher in self.watchers:
@@ -273,7 +252,7 @@ class Courier:
         if self._path.state is PathState.PROBING:
             self._path.become(PathState.OPEN)
             self.on_ready(None)
-            self._pump()
+            self._departures.pump()
 
     def _unproven(self, connection: int) -> None:
         if self._path.state is PathState.PROBING and self.link and self.link.connection_number == connection:
@@ -291,57 +270,10 @@ class Courier:
 
     def _again(self, job: PendingJob) -> None:
         job.become(Delivery.WAITING)
-        self._waiting.append(job)
+        self._departures.send(job)
 
     def _finish(self, job: PendingJob, error: WaspiError | None = None) -> None:
         job.become(Delivery.DONE)
         self._jobs.pop(job.id, None)
         if error is not None:
             job.on_failure(error)
-
-    def _pump(self) -> None:
-        link = self.link
-        while link is not None and link.online and link.room > 0:
-            if self._control:
-                self._send(link, self._control.popleft())
-            elif self._waiting and self._path.open:
-                self._send_job(link, self._waiting.popleft())
-            else:
-                return
-
-    def _send_job(self, link: Link, job: PendingJob) -> None:
-        if job.state is not Delivery.WAITING:
-            return
-        expires_in = None if job.expires_at is None else int(job.expires_at - time.time())
-        if expires_in is not None and expires_in <= 0:
-            self._finish(job, ExpiredError(f"job {job.id} expired before it could be sent"))
-            return
-        message = Outgoing(
-            job.topic,
-            job.body,
-            reply_to=None if job.detached else self._path.results,
-            correlation=job.correlation,
-            expires_in_s=expires_in,
-            content_type=job.content_type,
-        )
-        job.become(Delivery.SENT)
-        job.sent += 1
-        self._send(link, _Sent(message, job, None))
-
-    def _send(self, link: Link, sent: _Sent) -> None:
-        try:
-            self._sent[link.publish(sent.message)] = sent
-        except BrokerError as error:
-            if sent.job is not None:
-                self._finish(sent.job, _too_large(sent.job, error) if link.online else error)
-            elif sent.answered is not None:
-                sent.answered(error)
-
-
-def _too_large(job: PendingJob, refused: BrokerError) -> InputTooLargeError:
-    """Say what the one reason means that an open link with room has to take no job."""
-    error = InputTooLargeError(
-        f"job {job.id} has {len(job.body)} bytes, and {refused.message}: send less, or the module by digest or name"
-    )
-    error.__cause__ = refused
-    return error
