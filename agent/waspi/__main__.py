@@ -6,6 +6,7 @@ agent must not carry them in its memory, so both are answered before anything of
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ DEVICE_EXIT = 4
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; ``argv`` without the program's name. Returns the exit code (:class:`waspi.cli.exit_code`)."""
+    _open_standard_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     asks_for_help = "--help" in arguments or "-h" in arguments
     if arguments[:1] == ["agent"] and not asks_for_help:
@@ -38,6 +40,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return USAGE_EXIT
     return cli_main(arguments)
+
+
+def _open_standard_streams() -> None:
+    """Make streams that came closed /dev/null: else what is opened next has their number, and is written to."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def _version() -> int:

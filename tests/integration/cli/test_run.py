@@ -3,6 +3,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.integration.cli import guest
 from tests.integration.cli.command import start, waspi
 from waspi import _wasmer
@@ -128,3 +130,24 @@ def test_version_names_engine_and_processor(tmp_path: Path) -> None:
     assert done.code == 0
     assert _wasmer.ENGINE in done.text
     assert _wasmer.TARGET in done.text
+
+
+@pytest.mark.parametrize(
+    ("closed", "module", "code", "out"),
+    [
+        ("2>&-", "MODULE", 0, OUTPUT),
+        ("2>&-", "/nowhere.wasm", 2, b""),
+        ("<&-", "MODULE", 0, OUTPUT),
+        ("0<&- 1>&- 2>&-", "MODULE", 0, b""),
+    ],
+)
+def test_standard_streams_that_came_closed(tmp_path: Path, closed: str, module: str, code: int, out: bytes) -> None:
+    module = guest.write(tmp_path, guest.APPEND) if module == "MODULE" else module
+    done = waspi("run", module, INPUT, home=tmp_path, within=["sh", "-c", f'exec "$0" "$@" {closed}'])
+    assert (done.code, done.out) == (code, out), done.err
+    assert done.err == ""
+
+
+def test_no_input_because_there_is_none(tmp_path: Path) -> None:
+    done = waspi("run", guest.write(tmp_path, guest.APPEND), home=tmp_path, within=["sh", "-c", 'exec "$0" "$@" <&-'])
+    assert (done.code, done.out) == (0, b"<---- This is your string"), done.err
