@@ -70,13 +70,15 @@ def test_fault_08_a_full_outbox_stops_new_starts_and_keeps_every_result(
     extra = f"allow_anonymous true\npersistence true\npersistence_location {tmp_path}/store/\nuser root\n"
     (tmp_path / "store").mkdir()
     with Mosquitto(tmp_path / "broker", extra=extra) as broker:
-        agent = TappedAgent(tmp_path / "pi-1", broker.url, rest="[queue]\nworkers = 1\n[journal]\noutbox_mib = 1\n")
+        limits = f"[limits]\nfuel = {1 << 60}\ntime_ms = 3_600_000\n"
+        queues = "[queue]\nworkers = 1\n[journal]\noutbox_mib = 1\n"
+        agent = TappedAgent(tmp_path / "pi-1", broker.url, rest=limits + queues)
         publisher = Publisher(broker.url)
         try:
             publisher.connect()
             agent.start()
             publisher.until_online()
-            publisher.send(Job("blocker", InlineModule(loop_wasm), (b"",), limits=Limits(time_ms=2_500)))
+            publisher.send(Job("blocker", InlineModule(loop_wasm), (b"",)))
             publisher.until(lambda: agent.runs()["blocker"])
             names = [f"flood-{number}" for number in range(12)]
             for name in names:
@@ -85,6 +87,8 @@ def test_fault_08_a_full_outbox_stops_new_starts_and_keeps_every_result(
             publisher.until(lambda: any(each.topic == sync for each in publisher.messages))  # all are journaled
             broker.stop()
             publisher.until(lambda: publisher.offline)
+            for worker in agent.children():  # now the blocker may end
+                os.kill(worker, signal.SIGKILL)
             publisher.until(lambda: sum(agent.runs().values()) >= 3)
             publisher.settle(1.0)
             assert sum(agent.runs().values()) <= 5, "500 kB each: the outbox's quota of 1 MiB is full after three"
