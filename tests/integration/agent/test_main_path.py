@@ -26,6 +26,18 @@ INPUT = b"The input string"
 OUTPUT = b"The input string<---- This is your string"
 
 
+def until_known(publisher: Publisher, *jobs: str) -> None:
+    """Ask the device until it has these jobs on its disk."""
+    topic = publisher.topics.sync("pi-1")
+    while True:
+        seen = len(publisher.messages)
+        publisher.send(encode_sync_query(jobs), topic=publisher.topics.sync_query("pi-1"), reply_to=None)
+        publisher.until(lambda seen=seen: any(each.topic == topic for each in publisher.messages[seen:]))
+        told = [decode_sync_report(each.payload) for each in publisher.messages[seen:] if each.topic == topic]
+        if set(jobs) <= set(told[-1].jobs):
+            return
+
+
 def test_an_inline_module_runs_and_is_known_by_its_digest_then(
     agent: AgentProcess, publisher: Publisher, append_wasm: bytes
 ) -> None:
@@ -129,10 +141,13 @@ def test_priority_goes_before_arrival(make_agent: AgentMaker, publisher: Publish
     agent = make_agent(rest="[queue]\nworkers = 1\n")
     agent.start()
     publisher.until_online()
-    publisher.send(Job("blocker", InlineModule(loop_wasm), (b"",), limits=Limits(time_ms=1500)))
-    for name, priority in (("low", -5), ("usual", 0), ("high", 7), ("usual-2", 0)):
+    publisher.send(Job("blocker", InlineModule(loop_wasm), (b"",)))
+    others = {"low": -5, "usual": 0, "high": 7, "usual-2": 0}
+    for name, priority in others.items():
         publisher.send(Job(name, NamedModule("append"), (INPUT,), priority=priority))
-    for name in ("blocker", "low", "usual", "high", "usual-2"):
+    until_known(publisher, *others)
+    publisher.send(b"", topic=publisher.topics.cancel("pi-1", "blocker"), reply_to=None)
+    for name in ("blocker", *others):
         publisher.result(name)
     order = [each.id for each, _ in publisher.results]
     assert order == ["blocker", "high", "usual", "usual-2", "low"]
