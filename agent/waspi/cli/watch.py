@@ -38,7 +38,7 @@ def watch(
     """Show devices, their presence and their jobs as they change, until Ctrl-C.
 
     Jobs are seen by their state changes and by results on the devices' own topics; an answer that goes to who asked
-    is not.
+    is not. Piped on, the events are JSON, one document a line.
     """
     with at.choice().client() as client:
         if once:
