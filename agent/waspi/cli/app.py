@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from waspi.cli.console import complain, complain_of
+from waspi.cli.console import complain, complain_of, escape_what_the_terminal_lacks
 from waspi.cli.exit_code import ExitCode, exit_code_of
 from waspi.errors import WaspiError
 
@@ -82,6 +82,7 @@ def main(argv: Sequence[str]) -> int:
 
     A traceback comes before it only where waspi itself is at fault.
     """
+    escape_what_the_terminal_lacks()
     try:
         result = typer.main.get_command(app).main(args=list(argv), prog_name="waspi", standalone_mode=False)
     except WaspiError as error:

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from waspi.model.result import JobError
 
 
+def escape_what_the_terminal_lacks() -> None:
+    """Have characters that the terminal's encoding does not have written as escapes, rather than end a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def write_bytes(content: bytes) -> None:
     """Write raw bytes to stdout, nothing added."""
     with _stdout() as stdout:
@@ -37,7 +44,7 @@ def write_log(content: bytes) -> None:
 
 
 def write_line(text: str) -> None:
-    """Write one line of a result to stdout; what the terminal's encoding lacks becomes an escape."""
+    """Write one line of a result to stdout."""
     with _stdout() as stdout:
         print(text, file=stdout)
 
@@ -53,8 +60,6 @@ def _stdout() -> Iterator[TextIOWrapper]:
     """Give stdout, flush it, and end the command quietly when its reader has gone (head, less), as its right is."""
     stdout = cast("TextIOWrapper", sys.stdout)
     try:
-        if isinstance(stdout, TextIOWrapper):
-            stdout.reconfigure(errors="backslashreplace")
         yield stdout
         stdout.flush()
     except BrokenPipeError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import time
@@ -21,10 +22,12 @@ PATIENCE_S = 120.0
 class Systemd:
     """Listens where ``NOTIFY_SOCKET`` points, as the service manager does."""
 
-    def __init__(self, folder: Path) -> None:
-        self.address = str(folder / "notify")
+    def __init__(self) -> None:
+        # Not in the test's folder: its path may be longer than the 107 bytes that a socket's may have.
+        name = f"waspi-test-{secrets.token_hex(8)}"
+        self.address = f"@{name}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(self.address)
+        self._socket.bind(f"\0{name}")
         self.words: list[str] = []
 
     def environment(self) -> dict[str, str]:
@@ -62,8 +65,8 @@ class Systemd:
 
 
 @pytest.fixture
-def systemd(tmp_path: Path) -> Iterator[Systemd]:
-    made = Systemd(tmp_path)
+def systemd() -> Iterator[Systemd]:
+    made = Systemd()
     yield made
     made.close()
 

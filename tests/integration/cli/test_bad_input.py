@@ -89,6 +89,16 @@ def test_wrong_password(tmp_path: Path) -> None:
     assert "secret" not in done.err
 
 
+@pytest.mark.parametrize("command", [["--help"], ["push", "--help"]])
+def test_a_terminal_that_lacks_characters_gets_escapes(tmp_path: Path, command: list[str]) -> None:
+    env = {"PYTHONIOENCODING": "ascii", "COLUMNS": "30", "TERM": "dumb"}
+    done = waspi(*command, home=tmp_path, env=env)
+    assert done.code == 0, done.err
+    assert done.text.isascii()
+    assert done.err.isascii()
+    assert "Traceback" not in done.err
+
+
 def test_no_command_shows_the_help(tmp_path: Path) -> None:
     done = waspi(home=tmp_path)
     assert done.code == 2
