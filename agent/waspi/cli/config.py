@@ -49,6 +49,8 @@ def _check_files(config: "Config") -> None:
         try:
             if path is not None:
                 path.open("rb").close()
+        except PermissionError:
+            continue  # the agent may be allowed what this user is not
         except OSError as error:
             raise ConfigError(f"{key}: cannot read {path}: {error.strerror}") from error
 
