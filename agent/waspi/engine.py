@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
 from waspi import _wasmer
-from waspi._wasmer import Bounds, Canceller, Outcome
+from waspi._wasmer import Bounds, Canceller, Instance, Outcome
 from waspi.abi_description import AbiSource, abi_from
 from waspi.errors import OperatorError, UsageError
 from waspi.model.limits import DEFAULT_LIMITS, Limits
@@ -154,7 +154,7 @@ class Module:
 
     def instantiate(self, *, abi: AbiSource = None, **options: Unpack[RunOptions]) -> Instance:
         """Make an instance for many calls; guest state survives between them, limits hold for each call."""
-        return Instance(self.native.instantiate(**self._arguments(abi, **options)))
+        return self.native.instantiate(**self._arguments(abi, **options))
 
     def _arguments(
         self,
@@ -204,30 +204,3 @@ class _RunArguments(TypedDict):
     log_bytes: int | None
     canceller: Canceller | None
     trace: bool
-
-
-class Instance:
-    """A module instantiated once and called many times, on the thread that made it; a context manager."""
-
-    __slots__ = ("_native",)
-
-    def __init__(self, native: _wasmer.Instance) -> None:
-        self._native: _wasmer.Instance | None = native
-
-    def run(self, input: Buffer) -> Outcome:  # noqa: A002 - the ABI's own word
-        """Call the entry with ``input``; after a trap, a limit or a cancel the instance is spent (``GuestError``)."""
-        if self._native is None:
-            raise UsageError("this instance was closed; instantiate the module again")
-        return self._native.run(input)
-
-    def close(self) -> None:
-        """Let the guest's memory go. Idempotent."""
-        self._native = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
