@@ -7,6 +7,7 @@ that ended a run carries ``log``, ``fuel``, ``memory_bytes`` and ``run_us``, a t
 On 64-bit targets the engine is Wasmer with Cranelift, on 32-bit ARM it is wasmi behind the same API.
 """
 
+from types import TracebackType
 from typing import Final, Literal, final
 
 from typing_extensions import Buffer  # in collections.abc only from Python 3.12
@@ -15,6 +16,7 @@ __all__ = [
     "ENGINE",
     "FINGERPRINT",
     "TARGET",
+    "TARGETS",
     "Bounds",
     "Canceller",
     "Instance",
@@ -30,8 +32,10 @@ ENGINE: Final[str]
 """Name and version of the engine, for example ``wasmer 7.2.1`` or ``wasmi 2.0.0``."""
 TARGET: Final[str]
 """Target triple that this binary runs on, for example ``aarch64-unknown-linux-gnu``."""
+TARGETS: Final[tuple[str, ...]]
+"""Targets that :meth:`Module.compile` takes: those whose back end is built in, none where the engine is wasmi."""
 FINGERPRINT: Final[str]
-"""What an AOT artifact is bound to: engine, crate version, triple, CPU features. One line of text."""
+"""What an AOT artifact made here is bound to: engine, crate version, triple, CPU features. One line of text."""
 
 @final
 class Bounds:
@@ -134,31 +138,48 @@ class Outcome:
 
 @final
 class Instance:
-    """A module that is instantiated once and called many times: guest state survives between the calls."""
+    """A module that is instantiated once and called many times: guest state survives between the calls.
+
+    A context manager, which closes it.
+    """
 
     def run(self, input: Buffer) -> Outcome:
         """Run once; fuel, time, output and log limits hold for each call.
 
         After any failure the instance is spent and every further call raises a plain ``GuestError`` that says so. Calls
-        from several threads wait for each other.
+        from several threads wait for each other. Raises what :meth:`Module.run` raises, and ``UsageError`` after
+        :meth:`close`.
         """
+    def close(self) -> None:
+        """Let the guest's memory go, after a call that is under way in another thread. Idempotent."""
+    def __enter__(self) -> Instance: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
 
 @final
 class Module:
     """A compiled module, free of guest state; may be shared between threads."""
 
     @staticmethod
-    def compile(wasm: Buffer, *, bounds: Bounds | None = None) -> Module:
+    def compile(wasm: Buffer, *, bounds: Bounds | None = None, target: str | None = None) -> Module:
         """Check the bounds, validate, link, strip custom sections and compile.
 
         Raises ``InvalidModuleError``, ``UnsupportedFeatureError``, ``ModuleTooLargeError``, ``LinkError`` (an import
         that the host does not offer), ``CompileError``. Wants one thread for the compiler.
+
+        With ``target``, one of :data:`TARGETS`, the code is for another machine: ``aarch64-unknown-linux-gnu`` or
+        ``x86_64-unknown-linux-gnu``, with no processor features beyond those that every such board has (``neon``, that
+        is Armv8.0-A; x86-64-v2). Such a module can only be serialized; running it raises ``ArtifactError``, also when
+        this machine is one of that kind. ``UsageError`` for any other target.
         """
     @staticmethod
     def load(artifact: Buffer) -> Module:
-        """Load what :meth:`serialize` gave, on the same engine only.
+        """Load what :meth:`serialize` gave, on the same engine and kind of machine only.
 
-        Checks magic, length, fingerprint and SHA-256 before the engine sees a byte; raises ``ArtifactError``.
+        Checks magic, length, fingerprint and SHA-256 before the engine sees a byte; raises ``ArtifactError``. Of the
+        fingerprint, engine, crate version and triple must be this machine's; the processor may have more features than
+        the code asks for.
         """
     def serialize(self) -> bytes:
         """The ahead-of-time artifact: header with fingerprint and hash, then native code. Trust it like code."""

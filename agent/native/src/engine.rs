@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicI64;
 use std::time::Instant;
 
 use crate::fault::Fault;
+use crate::fingerprint::Machine;
 use crate::host::{Host, Offer, View};
 use crate::limits::Limits;
 use crate::shape::Shape;
@@ -21,11 +22,18 @@ pub trait Program: Sized + Send + Sync {
 
     /// Name and version, for people.
     fn engine() -> String;
-    /// What decides whether native code made elsewhere runs here: engine, target, processor features.
-    fn fingerprint() -> String;
-    /// Compile a stripped module that was surveyed; `imports` has an offer for every function it imports.
-    fn compile(wasm: &[u8], imports: Vec<&'static Offer>, deadline: Instant) -> Result<Self, Fault>;
-    /// Native code as `compile`d on an engine of the same fingerprint, and its hash checked.
+    /// What makes the code, with its version: code of another maker has another form.
+    fn maker() -> String;
+    /// The machine that this process runs on.
+    fn host() -> Machine;
+    /// Triples of the machines that code can be made for, whatever the host.
+    fn targets() -> Vec<&'static str>;
+    /// The least of the machines that `triple` names, to make code for.
+    fn target(triple: &str) -> Result<Machine, Fault>;
+    /// Compile a stripped module that was surveyed; `imports` has an offer for every function it imports. Nothing is
+    /// instantiated of what is compiled for another machine than the host.
+    fn compile(wasm: &[u8], imports: Vec<&'static Offer>, machine: &Machine, deadline: Instant) -> Result<Self, Fault>;
+    /// Native code as `compile`d by the same maker for this machine or a lesser one, and its hash checked.
     fn load(code: &[u8], imports: Vec<&'static Offer>) -> Result<Self, Fault>;
     fn serialize(&self) -> Result<Vec<u8>, Fault>;
     /// A fresh instance, whose start function did not run yet.
@@ -52,8 +60,18 @@ pub trait Guest: Send {
     fn start(&mut self) -> Result<(), Ending>;
     /// An exported function.
     fn callee(&mut self, name: &str) -> Option<Self::Callee>;
+    /// Enter the guest for all the calls of `work`.
+    ///
+    /// A call that does not return may leave `work` where it stands: what `work` owns then is never dropped. So until
+    /// its last call it owns numbers and references only.
+    fn enter<T, E: From<Ending>>(&mut self, work: impl FnOnce(&mut Entered<'_, Self>) -> Result<T, E>) -> Result<T, E>
+    where
+        Self: Sized;
     /// Call with 32-bit arguments; the result's raw bits.
-    fn call(&mut self, callee: Self::Callee, args: &[u32]) -> Result<u64, Ending>;
+    ///
+    /// # Safety
+    /// Only while the guest is entered.
+    unsafe fn call(&mut self, callee: Self::Callee, args: [u32; 2]) -> Result<u64, Ending>;
     /// The linear memory as it is now.
     fn memory(&self) -> View;
     /// What the fuel must not fall below: raised by the watchdog to stop this instance; valid as long as that lives.
@@ -63,6 +81,28 @@ pub trait Guest: Send {
     /// Negative when the guest has used more than it had.
     fn fuel_left(&self) -> i64;
     fn host(&mut self) -> &mut Host;
+}
+
+/// A guest that was entered, so that its functions can be called.
+pub struct Entered<'a, G: Guest>(&'a mut G);
+
+impl<'a, G: Guest> Entered<'a, G> {
+    /// # Safety
+    /// Only for [`Guest::enter`], and not longer than it lasts.
+    pub unsafe fn new(guest: &'a mut G) -> Self {
+        Self(guest)
+    }
+
+    /// Call with as many of the 32-bit arguments as the function has parameters; the result's raw bits.
+    pub fn call(&mut self, callee: G::Callee, args: [u32; 2]) -> Result<u64, Ending> {
+        // SAFETY: the guest was entered.
+        unsafe { self.0.call(callee, args) }
+    }
+
+    /// The linear memory as it is now.
+    pub fn memory(&self) -> View {
+        self.0.memory()
+    }
 }
 
 /// The offers for a module's imports, in order; a fault names what is not offered.

@@ -9,10 +9,12 @@ mod assemblyscript;
 mod bounds;
 mod buffer;
 mod canceller;
+mod dialogue;
 mod ending;
 mod engine;
 mod fault;
 mod features;
+mod fingerprint;
 mod host;
 mod instance;
 mod limits;
@@ -28,6 +30,7 @@ mod shape;
 mod strip;
 mod survey;
 mod text;
+mod trap;
 mod wasi;
 mod wasi_clock;
 #[cfg(not(any(feature = "wasmi", target_pointer_width = "32")))]
@@ -73,7 +76,8 @@ fn wat2wasm<'py>(py: Python<'py>, text: &Bound<'py, PyAny>) -> PyResult<Bound<'p
 fn _wasmer(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("ENGINE", Compiled::engine())?;
     m.add("TARGET", target_lexicon::HOST.to_string())?;
-    m.add("FINGERPRINT", artifact::fingerprint())?;
+    m.add("TARGETS", pyo3::types::PyTuple::new(m.py(), Compiled::targets())?)?;
+    m.add("FINGERPRINT", fingerprint::Fingerprint::here().to_string())?;
     m.add_class::<bounds::Bounds>()?;
     m.add_class::<canceller::Canceller>()?;
     m.add_class::<outcome::Outcome>()?;

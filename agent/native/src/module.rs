@@ -9,13 +9,14 @@ use crate::abi::Abi;
 use crate::bounds::Bounds;
 use crate::buffer::Lent;
 use crate::canceller::Canceller;
+use crate::dialogue::Input;
 use crate::fault::{Fault, guarded};
 use crate::instance::Instance;
 use crate::limits::Limits;
 use crate::loaded::Loaded;
 use crate::outcome::Outcome;
 use crate::raise::{raise, raise_run};
-use crate::run::{Clock, Input, Product, Session, Terms, Usage};
+use crate::run::{Clock, Report, Session, Terms};
 
 /// See `_wasmer.pyi`.
 #[pyclass(frozen, module = "waspi._wasmer")]
@@ -27,28 +28,32 @@ fn run_once(
     terms: &Terms,
     canceller: Option<&Canceller>,
     input: Input,
-) -> (Result<Product, Fault>, Usage) {
-    let clock = Clock::start();
-    let opened = guarded(|| Session::open(&loaded.program, &loaded.shape, terms, &clock));
-    match opened {
-        Ok(mut session) => session.watched(loaded, terms, &clock, canceller, |session| {
+    report: &mut Report,
+) -> Result<(), Box<Fault>> {
+    Clock::with(|clock| {
+        let mut session = guarded(|| Session::open(loaded, terms, clock))?;
+        session.watched(loaded, terms, clock, canceller, report, |session, report| {
             session.initialize(terms)?;
-            session.call(input, terms)
-        }),
-        Err(fault) => (Err(fault), Usage::default()),
-    }
+            session.call(input, terms, report)
+        })
+    })
 }
 
 #[pymethods]
 impl Module {
     #[staticmethod]
-    #[pyo3(signature = (wasm, *, bounds = None))]
-    fn compile(py: Python<'_>, wasm: &Bound<'_, PyAny>, bounds: Option<&Bound<'_, Bounds>>) -> PyResult<Self> {
+    #[pyo3(signature = (wasm, *, bounds = None, target = None))]
+    fn compile(
+        py: Python<'_>,
+        wasm: &Bound<'_, PyAny>,
+        bounds: Option<&Bound<'_, Bounds>>,
+        target: Option<&str>,
+    ) -> PyResult<Self> {
         let lent = Lent::new(wasm)?;
         let bytes = lent.stable(py)?;
         let bytes: &[u8] = &bytes;
         let bounds = bounds.map(|bounds| *bounds.get()).unwrap_or_default();
-        let loaded = py.detach(|| guarded(|| Loaded::compile(bytes, &bounds)));
+        let loaded = py.detach(|| guarded(|| Loaded::compile(bytes, &bounds, target)));
         loaded.map(|loaded| Self(Arc::new(loaded))).map_err(|fault| raise(py, fault))
     }
 
@@ -87,10 +92,10 @@ impl Module {
                         memory_bytes = None, time_ms = None, output_bytes = None, log_bytes = None, canceller = None,
                         trace = false))]
     #[allow(clippy::too_many_arguments)] // each is a keyword with a default in Python
-    fn run(
+    fn run<'py>(
         &self,
-        py: Python<'_>,
-        input: &Bound<'_, PyAny>,
+        py: Python<'py>,
+        input: &Bound<'py, PyAny>,
         memory: &str,
         alloc: &str,
         entry: &str,
@@ -102,7 +107,7 @@ impl Module {
         log_bytes: Option<u64>,
         canceller: Option<&Bound<'_, Canceller>>,
         trace: bool,
-    ) -> PyResult<Outcome> {
+    ) -> PyResult<Bound<'py, Outcome>> {
         let lent = Lent::new(input)?;
         let input = lent.input();
         let terms = Terms {
@@ -110,9 +115,10 @@ impl Module {
             limits: Limits::new(fuel, memory_bytes, time_ms, output_bytes, log_bytes),
         };
         let canceller = canceller.map(Bound::get);
-        let (result, usage) = py.detach(|| run_once(&self.0, &terms, canceller, input));
-        let product = result.map_err(|fault| raise_run(py, fault, &usage))?;
-        Ok(Outcome::new(py, &product, &usage, trace))
+        let mut report = Report::default();
+        let done = py.detach(|| run_once(&self.0, &terms, canceller, input, &mut report));
+        done.map_err(|fault| raise_run(py, &fault, &report.usage))?;
+        Outcome::of(py, &report, trace)
     }
 
     #[pyo3(signature = (*, memory = "memory", alloc = "alloc", entry = "append", headroom = 30, fuel = None,
@@ -139,8 +145,9 @@ impl Module {
             limits: Limits::new(fuel, memory_bytes, time_ms, output_bytes, log_bytes),
         };
         let loaded = self.0.clone();
-        let (result, usage) = py.detach(|| Instance::open(loaded, terms, canceller, trace));
-        result.map_err(|fault| raise_run(py, fault, &usage))
+        let mut report = Report::default();
+        let opened = py.detach(|| Instance::open(loaded, terms, canceller, trace, &mut report));
+        opened.map_err(|fault| raise_run(py, &fault, &report.usage))
     }
 
     #[pyo3(signature = (*, memory = "memory", alloc = "alloc", entry = "append"))]

@@ -3,7 +3,8 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-use crate::run::{Product, Trace, Usage};
+use crate::dialogue::Trace;
+use crate::run::Report;
 
 /// See `_wasmer.pyi`.
 #[pyclass(frozen, module = "waspi._wasmer")]
@@ -18,19 +19,22 @@ pub struct Outcome {
     memory_bytes: u64,
     #[pyo3(get)]
     run_us: u64,
-    trace: Option<Trace>,
+    trace: Option<Box<Trace>>,
 }
 
 impl Outcome {
-    pub fn new(py: Python<'_>, product: &Product, usage: &Usage, traced: bool) -> Self {
-        Self {
-            output: PyBytes::new(py, &product.output).unbind(),
+    /// The object for a run that has succeeded.
+    pub fn of<'py>(py: Python<'py>, report: &Report, traced: bool) -> PyResult<Bound<'py, Self>> {
+        let usage = &report.usage;
+        let outcome = Self {
+            output: PyBytes::new(py, &report.output).unbind(),
             log: PyBytes::new(py, &usage.log).unbind(),
             fuel: usage.fuel,
             memory_bytes: usage.memory_bytes,
             run_us: usage.run_us,
-            trace: traced.then_some(product.trace),
-        }
+            trace: traced.then(|| Box::new(report.trace)),
+        };
+        Bound::new(py, outcome)
     }
 }
 

@@ -12,8 +12,7 @@ use wasmi::{
 use super::imports::{self, Env};
 use super::lift::START;
 use super::trap;
-use crate::engine::{self, Ending};
-use crate::fault::Kind;
+use crate::engine::{self, Ending, Entered};
 use crate::host::{Host, Offer, View};
 use crate::limits::Limits;
 
@@ -36,6 +35,7 @@ pub struct Guest {
 #[derive(Clone, Copy)]
 pub struct Callee {
     func: Func,
+    params: usize,
     results: usize,
 }
 
@@ -45,7 +45,14 @@ impl Guest {
         let caps = StoreLimitsBuilder::new().memory_size(cap).table_elements(TABLE_ELEMENTS).build();
         let mut store = Store::new(engine, Env { host, limits: caps, memory: None });
         store.limiter(|env| &mut env.limits);
-        Self { store, module: module.clone(), imports: imports.to_vec(), instance: None, tank: 0, floor: Box::default() }
+        Self {
+            store,
+            module: module.clone(),
+            imports: imports.to_vec(),
+            instance: None,
+            tank: 0,
+            floor: Box::default(),
+        }
     }
 
     /// Move up to a slice from the tank to wasmi; `false` when there is less than `needed`, or the floor was raised.
@@ -84,14 +91,15 @@ impl Guest {
         Ok(())
     }
 
-    fn run(&mut self, callee: Callee, args: &[u32]) -> Result<u64, Ending> {
-        let inputs: Vec<Val> = args.iter().map(|arg| Val::I32(*arg as i32)).collect();
+    fn run(&mut self, callee: Callee, args: [u32; 2]) -> Result<u64, Ending> {
+        let inputs = args.map(|arg| Val::I32(arg as i32));
+        let inputs = &inputs[..callee.params];
         let mut outputs = [Val::I32(0)];
         let outputs = &mut outputs[..callee.results];
         if !self.fill(1) {
             return Err(Ending::OutOfFuel { function: None });
         }
-        let mut call = callee.func.call_resumable(&mut self.store, &inputs, outputs);
+        let mut call = callee.func.call_resumable(&mut self.store, inputs, outputs);
         loop {
             match call.map_err(|error| trap::ending(&error))? {
                 ResumableCall::Finished => return Ok(outputs.first().map_or(0, imports::word)),
@@ -122,9 +130,9 @@ impl engine::Guest for Guest {
         }
         let done = self.instantiate();
         self.drain();
-        done.map_err(|error| instantiation(&error))?;
+        done.map_err(|error| trap::instantiation(&error))?;
         match self.callee(START) {
-            Some(start) => self.call(start, &[]).map(drop),
+            Some(start) => self.enter(|guest| guest.call(start, [0; 2])).map(drop),
             None => Ok(()),
         }
     }
@@ -133,11 +141,17 @@ impl engine::Guest for Guest {
         let Some(Extern::Func(func)) = self.instance?.get_export(&self.store, name) else {
             return None;
         };
-        let results = func.ty(&self.store).results().len();
-        (results <= 1).then_some(Callee { func, results })
+        let ty = func.ty(&self.store);
+        let (params, results) = (ty.params().len(), ty.results().len());
+        (params <= 2 && results <= 1).then_some(Callee { func, params, results })
     }
 
-    fn call(&mut self, callee: Callee, args: &[u32]) -> Result<u64, Ending> {
+    fn enter<T, E: From<Ending>>(&mut self, work: impl FnOnce(&mut Entered<'_, Self>) -> Result<T, E>) -> Result<T, E> {
+        // SAFETY: here, and as long as `work` lasts.
+        work(&mut unsafe { Entered::new(self) })
+    }
+
+    unsafe fn call(&mut self, callee: Callee, args: [u32; 2]) -> Result<u64, Ending> {
         let done = self.run(callee, args);
         self.drain();
         done
@@ -162,16 +176,5 @@ impl engine::Guest for Guest {
 
     fn host(&mut self) -> &mut Host {
         &mut self.store.data_mut().host
-    }
-}
-
-/// Segments that do not fit are traps of the guest; the rest cannot happen to a module that was surveyed and linked.
-fn instantiation(error: &Error) -> Ending {
-    use wasmi::errors::{ErrorKind, InstantiationError};
-    match error.kind() {
-        ErrorKind::Instantiation(InstantiationError::ElementSegmentDoesNotFit { .. }) => {
-            trap::trap(Kind::TableOutOfBounds, "an element segment does not fit its table".into())
-        }
-        _ => trap::ending(error),
     }
 }
