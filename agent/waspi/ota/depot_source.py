@@ -47,6 +47,7 @@ class DepotSource:
         self._token = f"u-{os.urandom(8).hex()}"
         self._garbage = 0
         self._pace = Pace()
+        self._buffer = bytearray(errand.MAX_BYTES)  # a new one for each message costs 60 us
         self._wire_bytes = 0
         self.requests = 0
         """Ranges that were asked for."""
@@ -83,16 +84,16 @@ class DepotSource:
     def _receive(self, longest_s: float) -> RangeChunk | None:
         self._sock.settimeout(max(0.001, min(longest_s, 3600.0)))
         try:
-            data = self._sock.recv(errand.MAX_BYTES)
+            size = self._sock.recv_into(self._buffer)
         except TimeoutError:
             return None
-        if not data:
+        if not size:
             raise DownloadError("the agent is gone")
-        if data[:1] != errand.DEPOT:
+        if self._buffer[:1] != errand.DEPOT:
             return None
-        self._wire_bytes = len(data)
+        self._wire_bytes = size
         try:
-            return decode_range_chunk(data[1:])
+            return decode_range_chunk(bytes(memoryview(self._buffer)[1:size]))
         except EnvelopeError as error:
             self._spoiled(error.message)
             return None

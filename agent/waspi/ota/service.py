@@ -151,7 +151,7 @@ class Updates:
     def on_chunk(self, payload: bytes) -> None:
         """A depot's answer: the updater's, if there is one; one that is lost is asked for again."""
         if self._messenger is not None:
-            self._messenger.send(errand.DEPOT + payload)
+            self._messenger.send(errand.DEPOT, payload)
 
     def close(self) -> None:
         """End the updater; what it has fetched stays."""
