@@ -197,6 +197,20 @@ def test_fault_20_wrong_index_overlap_and_strangers_are_passed_over(board: Board
     assert board.fetched.read_bytes() == MODULE
 
 
+def test_fault_20_a_range_that_is_too_short_ends_it(board: Board) -> None:
+    def short(request: RangeRequest, chunk: RangeChunk) -> Iterable[RangeChunk]:
+        return (replace(chunk, data=chunk.data[:-1]),) if of_module(request) and request.offset else (chunk,)
+
+    run = board.run(short).finish()
+    assert run.last_word is not None
+    assert run.last_word.kind == "no-answer"
+    assert f"sent {STEP - 1} bytes for a range of {STEP}" in run.last_word.message
+    assert not run.of(Fetched)
+    again = board.run().finish()
+    assert again.of(Fetched)
+    assert 0 not in again.asked_for(".wasm")  # what had come right was kept
+
+
 def test_fault_20_an_endless_file_costs_one_range(board: Board) -> None:
     def endless(request: RangeRequest, chunk: RangeChunk) -> Iterable[RangeChunk]:
         return (replace(chunk, total=60_000_000),) if of_module(request) else (chunk,)
