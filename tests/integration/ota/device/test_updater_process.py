@@ -2,59 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.crash.faultfs import FaultFs, Mode
-from tests.simulators.repository_site import Site
-from tests.simulators.updater_process import UpdaterRun, honestly
-from waspi.ota.errand import Errand, Fetched, Named, Plan, Refused
+from tests.integration.ota.device.updater_board import DIGEST, MODULE, SIZE, STEP, Board, clear
+from tests.simulators.updater_process import UpdaterRun
+from waspi.ota.errand import Fetched, Named, Plan, Refused
 from waspi.protocol.depot import RangeChunk, RangeRequest, Refusal, RefusalKind
 
-STEP = 8 * 1024
 STRANGER = "u-0123456789abcdef"
-SIZE = 10 * STEP - 100
-MODULE = random.Random(9).randbytes(SIZE)  # noqa: S311 - contents
-DIGEST = hashlib.sha256(MODULE).hexdigest()
-
-
-class Board:
-    """A device's folder, and errands for its updater."""
-
-    def __init__(self, base: Path) -> None:
-        self.site = Site(base / "desk", now=datetime.now(UTC))
-        self.site.add(content=MODULE)
-        self.site.repository.deploy("kitchen", "append", "1.0.0")
-        self.site.repository.publish()
-        self.folder = base / "updates"
-        self.folder.mkdir()
-        self.scratch = base
-        root = base / "root.json"
-        root.write_bytes(self.site.repository.root_bytes())
-        self.task = Errand(
-            device="pi-1",
-            groups=("kitchen",),
-            url="",
-            root=str(root),
-            folder=str(self.folder),
-            now=datetime.now(UTC).timestamp(),
-            room=1_000_000,
-            range_bytes=STEP,
-            window=4,
-        )
-
-    def run(self, answer: object = honestly, **changes: object) -> UpdaterRun:
-        return UpdaterRun(self.site.folder, replace(self.task, **changes), answer)  # type: ignore[arg-type]
-
-    @property
-    def fetched(self) -> Path:
-        return self.folder / "download" / f"{DIGEST}.wasm"
 
 
 @pytest.fixture
@@ -148,11 +109,6 @@ def test_fault_21_killed_at_every_write_it_ends_with_the_whole_module(board: Boa
             once = {*cut.asked_for(".wasm")} | {*after.asked_for(".wasm")}
             assert once == set(range(0, SIZE, 4 * STEP))
     faults.close()
-
-
-def clear(folder: Path) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def test_fault_20_mixed_versions_fail_the_hash_and_the_next_run_is_clean(board: Board) -> None:
