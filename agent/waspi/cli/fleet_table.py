@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from waspi.fleet.registry import DeviceView
     from waspi.protocol.reported import Reported, ReportedModule
 
+_REASON = 60
+"""Characters of a reason; waspi fleet --json and waspi modules on the device give all of it."""
 _COLOURS = {"online": "green", "offline": "red"}
 _MODULE_COLOURS = {"ACTIVE": "green", "TRIAL": "cyan", "FAILED": "red", "ROLLED_BACK": "red"}
 
@@ -63,7 +65,8 @@ def _module(module: ReportedModule) -> Text:
     text = Text(f"{module.name}@{module.version} ")
     text.append(module.state, style=_MODULE_COLOURS.get(module.state, ""))
     if module.reason:
-        text.append(f" ({module.reason})")
+        short = module.reason if len(module.reason) <= _REASON else f"{module.reason[: _REASON - 1]}…"
+        text.append(f" ({short})")
     if module.available:
         text.append(f", {module.available} available", style="cyan")
     return text

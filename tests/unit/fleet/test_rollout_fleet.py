@@ -124,6 +124,8 @@ def test_five_per_cent_of_bad_boards_abort_it_and_everybody_goes_back(tmp_path: 
     assert world.site.repository.published().deployments["kitchen"].entries == (DeploymentEntry("append", "1.0.0"),)
     failed = [member for member in world.members if ("append", "2.0.0", "FAILED") in member.history]
     assert failed
+    assert world.census.counts["failed"] == len(failed)
+    assert world.census.counts["outside"] == FLEET - len(failed), "nobody waits for what was taken back"
     assert all(("append", "2.0.0", "TRIAL") not in member.history for member in failed)
 
 
