@@ -57,6 +57,8 @@ class Errand:
     """Module name to the versions that were given up, with the ``retry`` that a deployment has to pass."""
     fixed: tuple[str, ...] = ()
     """Modules that the device's configuration names itself."""
+    cached: tuple[str, ...] = ()
+    """SHA-256 of modules whose bytes are here, under whatever name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ _STALLED_S: Final = 600.0
 """An updater that says nothing for so long is ended; by itself it gives up earlier."""
 
 _MAX_NOTICE: Final = 1024
+_MOST_CACHED: Final = 256
+"""Digests of modules that the updater is told of, those that were used last."""
 
 _log = logging.getLogger(__name__)
 
@@ -211,6 +213,7 @@ class Updates:
             },
             barred={record.name: lifecycle.barred(record) for record in records},
             fixed=self._serving.fixed(),
+            cached=self._cache.digests()[-_MOST_CACHED:],
         )
         self._schedule.begin()
         self._heard = now

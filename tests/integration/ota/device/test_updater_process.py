@@ -227,6 +227,20 @@ def test_a_release_that_is_too_large_or_missing_or_barred_is_not_fetched(board: 
     assert board.run(barred={"append": (("1.0.0", 0),)}).finish().of(Fetched)
 
 
+def test_the_same_bytes_are_fetched_once_whatever_they_are_called(board: Board) -> None:
+    board.site.add("twin", "2.0.0", content=MODULE)
+    board.site.repository.deploy("kitchen", "twin", "2.0.0")
+    board.site.repository.publish()
+    run = board.run().finish()
+    assert {each.name for each in run.of(Fetched)} == {"append", "twin"}  # type: ignore[union-attr]
+    assert sorted(run.asked_for(".wasm")) == [*range(0, SIZE, STEP)]
+    clear(board.folder)
+    known = board.run(cached=(DIGEST,), room=0).finish()
+    assert {each.name for each in known.of(Fetched)} == {"append", "twin"}  # type: ignore[union-attr]
+    assert known.asked_for(".wasm") == []
+    assert not board.fetched.exists()
+
+
 def test_without_an_agent_it_ends(board: Board) -> None:
     def vanish(request: RangeRequest, _chunk: RangeChunk) -> Iterable[RangeChunk]:
         assert request.path
