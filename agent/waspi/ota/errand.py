@@ -38,6 +38,8 @@ class Errand:
     groups: tuple[str, ...]
     url: str
     """Of the repository: ``https://…``, or empty for the depots on MQTT."""
+    ca: str
+    """File with the authority's certificate for ``url``; empty: the system's."""
     root: str
     """File with the root metadata that is trusted from the start."""
     folder: str

@@ -200,6 +200,7 @@ class Updates:
             device=self._device,
             groups=self._groups,
             url=self._config.url,
+            ca=str(self._config.ca or ""),
             root=str(self._config.root),
             folder=str(self._folder.absolute()),
             now=self._now(),

@@ -60,7 +60,7 @@ def run(task: Errand, sock: socket.socket) -> Finished:
     if task.url:
         from waspi.ota.https_source import HttpsSource  # noqa: PLC0415 - urllib3 is for those who have a web server
 
-        source = HttpsSource(task.url)
+        source = HttpsSource(task.url, task.ca)
     else:
         source = DepotSource(sock, task.device, task.window)
     fetched, took_s = 0, 0.0

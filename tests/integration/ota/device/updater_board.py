@@ -35,6 +35,7 @@ class Board:
             device="pi-1",
             groups=("kitchen",),
             url="",
+            ca="",
             root=str(root),
             folder=str(self.folder),
             now=datetime.now(UTC).timestamp(),
