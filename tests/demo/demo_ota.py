@@ -123,6 +123,11 @@ class Desk:
         """Whether a board reports a version in a state."""
         return self._seen.get(f"{name} append@{version}") == state
 
+    def nothing_is_offered(self) -> bool:
+        """Whether no board knows of a release that it does not run."""
+        reported = [view.reported for view in self.client.devices().values() if view.reported]
+        return not any(module.available for each in reported for module in each.modules)
+
     @property
     def is_over(self) -> bool:
         """Whether the tour has ended, well or not."""
@@ -177,6 +182,7 @@ def tour(desk: Desk, boards: dict[str, Board]) -> None:
         desk.until(f"{name} runs 1.0.0", lambda name=name: desk.runs(name, "1.0.0", "ACTIVE"))  # type: ignore[misc]
 
     step("release 2.0.0, of 1.5 MB, is rolled out: a tenth of the boards, half of them, all")
+    print("    outside: not in the stage yet; waiting: in it, and still without; trial, active: it serves there")
     desk.add("2.0.0", guest(desk.folder, "2.0.0", ballast=1_500_000))
     cut = threading.Thread(target=cut_power, args=(desk, boards["pi-kitchen"]))
     cut.start()
@@ -187,9 +193,14 @@ def tour(desk: Desk, boards: dict[str, Board]) -> None:
         desk.until(f"{name} runs 2.0.0", lambda name=name: desk.runs(name, "2.0.0", "ACTIVE"))  # type: ignore[misc]
 
     step("release 3.0.0 is right on the desk; on the boards its golden pair takes more fuel than they grant")
+    print(
+        "    so it never serves there: the board keeps 2.0.0, and the rollout takes 3.0.0 back by itself: exit code 1"
+    )
     desk.add("3.0.0", guest(desk.folder, "3.0.0", turns=1_000_000))
     desk.waspi("rollout", "append=3.0.0", "--stages", "40%,100%", "--max-failed", "0%", *options, expect=1)
     desk.until("the first board gave 3.0.0 up", lambda: desk.runs("pi-attic", "3.0.0", "FAILED"))
+
+    desk.until("the boards have read that it was taken back", desk.nothing_is_offered)
 
     step("what the operator sees, and what one sees on the board itself")
     desk.waspi("fleet", "--broker", desk.url)

@@ -81,6 +81,7 @@ slow_after_ms = 500
 # [updates]                       # with this table, the device takes modules that its groups' deployments name
 # root = "1.root.json"            # the repository's first root metadata: trust begins there
 # url = "https://updates.example" # of the repository; left out: from the depots on MQTT (waspi depot)
+# ca = "web-ca.crt"               # the authority of that server; left out: those that the system trusts
 # interval_s = 3600               # between two looks, when no depot announces anything
 # spread_s = 10                   # an announcement is followed after so long at most, by chance
 # range_kib = 64                  # asked for at once; less on links where that takes seconds

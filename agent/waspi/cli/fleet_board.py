@@ -110,6 +110,7 @@ def json_of_reported(view: DeviceView) -> dict[str, object] | None:
         "counters": dict(reported.counters),
         "deployments": dict(reported.deployments),
         "clock": "unset" if reported.clock_unset else None,
+        "updates": reported.updates or None,
         "last_job": (
             {"id": reported.last_job.id, "state": str(reported.last_job.state), "at": reported.last_job.at}
             if reported.last_job is not None

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from waspi.fleet.registry import DeviceView
     from waspi.protocol.reported import Reported, ReportedModule
 
+_REASON = 60
+"""Characters of a reason; waspi fleet --json and waspi modules on the device give all of it."""
 _COLOURS = {"online": "green", "offline": "red"}
 _MODULE_COLOURS = {"ACTIVE": "green", "TRIAL": "cyan", "FAILED": "red", "ROLLED_BACK": "red"}
 
@@ -53,20 +55,31 @@ def _said(reported: Reported | None) -> tuple[Text, Text, Text, Text, Text]:
     return (
         Text(f"{reported.version} {reported.engine}"),
         Text(", ".join(reported.groups)),
-        Text("\n").join(map(_module, reported.modules)),
+        _modules(reported),
         Text(f"{job.state} {_time(job.at)}\n{job.id}" if job is not None else ""),
         Text(posture, style="green" if posture == "full" else "yellow"),
     )
+
+
+def _modules(reported: Reported) -> Text:
+    lines = [_module(module) for module in reported.modules]
+    if reported.updates:
+        lines.append(Text(f"no updates: {_cut(reported.updates)}", style="yellow"))
+    return Text("\n").join(lines)
 
 
 def _module(module: ReportedModule) -> Text:
     text = Text(f"{module.name}@{module.version} ")
     text.append(module.state, style=_MODULE_COLOURS.get(module.state, ""))
     if module.reason:
-        text.append(f" ({module.reason})")
+        text.append(f" ({_cut(module.reason)})")
     if module.available:
         text.append(f", {module.available} available", style="cyan")
     return text
+
+
+def _cut(reason: str) -> str:
+    return reason if len(reason) <= _REASON else f"{reason[: _REASON - 1]}…"
 
 
 def _time(moment: float) -> str:

@@ -191,6 +191,7 @@ def publish(
     epilog=examples(
         "waspi repo rotate --role timestamp --key /media/stick-1/root-1.key --key /media/stick-2/root-2.key",
         "waspi repo rotate --role root --replace root-1 --key /media/stick-2/root-2.key",
+        "waspi repo rotate --role root --threshold 2 --key /media/stick-1/root-1.key     # same keys, another year",
     )
 )
 def rotate(
@@ -208,7 +209,10 @@ def rotate(
 ) -> int:
     """Replace a key: one that is lost, leaked or old. A new root says so, signed by the root keys at hand."""
     repository = Repository(repo, keys=keys, extra_keys=signing or ())
-    return _tell(repository.rotate(role, replaced=replace, threshold=threshold))
+    code = _tell(repository.rotate(role, replaced=replace, threshold=threshold))
+    if role is Role.ROOT and replace is not None:
+        note(f"the new root key is in {repository.keys_folder}: move it to offline media")
+    return code
 
 
 @app.command(epilog=examples("waspi repo sign --key /media/stick-2/root-2.key"))
@@ -236,7 +240,8 @@ def status(
 def _tell(change: RootChange) -> int:
     version = change.metadata.signed.version
     if change.missing:
-        note(f"root {version} waits for {change.missing} more signatures; add them with: waspi repo sign --key FILE")
+        wanted = "one more signature" if change.missing == 1 else f"{change.missing} more signatures"
+        note(f"root {version} waits for {wanted}; add it with: waspi repo sign --key FILE")
     else:
         note(f"root {version} is published, and what the replaced keys had signed is signed anew")
     return ExitCode.OK

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from waspi.cli.console import write_line
+from waspi.fleet.repository.key_ring import Role
 
 if TYPE_CHECKING:
     from waspi.fleet.repository.status import RepositoryStatus, RoleStatus
 
 SOON_DAYS = 5
+SOON_ROOT_DAYS = 30
+"""Its keys are offline, and in several hands."""
 
 
 def json_of_status(status: RepositoryStatus) -> dict[str, object]:
@@ -70,15 +73,20 @@ def write_status(status: RepositoryStatus) -> None:
         write_line(f"draft      {line}")
     if status.pending_root is not None:
         change = status.pending_root
-        write_line(f"root {change.metadata.signed.version} waits for {change.missing} more signatures")
+        many = "signature" if change.missing == 1 else "signatures"
+        write_line(f"root {change.metadata.signed.version} waits for {change.missing} more {many}: waspi repo sign")
 
 
 def _expiry(role: RoleStatus) -> str:
     when = f"{role.expires:%Y-%m-%d}"
+    soon = role.days_left < (SOON_ROOT_DAYS if role.role == Role.ROOT else SOON_DAYS)
+    remedy = ""
+    if soon and role.role == Role.ROOT:  # a publication renews all the others
+        remedy = f": waspi repo rotate --role root --threshold {role.threshold}"
     if role.days_left < 0:
-        return f"EXPIRED {when}: waspi repo publish"
-    soon = ", soon" if role.days_left < SOON_DAYS else ""
-    return f"expires {when} ({role.days_left:.0f} days{soon})" + (", outdated" if role.outdated else "")
+        return f"EXPIRED {when}{remedy or ': waspi repo publish'}"
+    told = f"expires {when} ({role.days_left:.0f} days{', soon' if soon else ''}){remedy}"
+    return told + (", outdated" if role.outdated else "")
 
 
 def _keys(role: RoleStatus) -> str:

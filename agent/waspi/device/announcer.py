@@ -127,6 +127,7 @@ class Announcer:
                 },
                 last_job=self._last_job(),
                 clock_unset=not self._clock.plausible,
+                updates=self.updates.trouble if self.updates is not None else "",
             )
         )
         if payload != self._told:

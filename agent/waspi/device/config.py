@@ -255,9 +255,11 @@ def _updates(table: Table, base: Path) -> UpdatesConfig | None:
     root = table.path("root", base)
     if root is None:
         raise table.fail("root", "missing: the file that `waspi repo init` calls 1.root.json")
+    ca = table.path("ca", base)
     config = UpdatesConfig(
         root=root.absolute(),
         url=url,
+        ca=ca.absolute() if ca is not None else None,
         range_bytes=table.whole("range_kib", 64, 4, 64) * KIB,
         window=table.whole("window", 8, 1, 64),
         schedule=ScheduleTerms(

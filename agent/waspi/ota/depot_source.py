@@ -18,10 +18,10 @@ from tuf.api.exceptions import DownloadError, DownloadHTTPError
 
 from waspi.errors import EnvelopeError
 from waspi.ota import errand
-from waspi.ota.range_window import RangeWindow
+from waspi.ota.pace import Pace
+from waspi.ota.range_window import FIRST_WINDOW, RangeWindow
 from waspi.ota.source import Piece, Range
 from waspi.protocol.depot import (
-    ZLIB,
     RangeChunk,
     RangeRequest,
     RefusalKind,
@@ -31,10 +31,6 @@ from waspi.protocol.depot import (
 
 _NOT_FOUND: Final = 404
 _BUSY_S: Final = 1.0
-_FAST_BYTES_S: Final = 4 * 1024 * 1024
-"""On a link that is faster, packing and unpacking take longer than what they save (2 ms for a range of 64 KiB)."""
-_TELLING_BYTES: Final = 8 * 1024
-"""Of a range whose time says something about the link."""
 _GARBAGE: Final = 1000
 """Answers that are none, and the depot (or whoever writes to its topics) is given up."""
 
@@ -50,15 +46,16 @@ class DepotSource:
         self._window = window
         self._token = f"u-{os.urandom(8).hex()}"
         self._garbage = 0
-        self._accept: tuple[str, ...] = (ZLIB,)
+        self._pace = Pace()
+        self._buffer = bytearray(errand.MAX_BYTES)  # a new one for each message costs 60 us
         self._wire_bytes = 0
         self.requests = 0
         """Ranges that were asked for."""
 
     def pieces(self, path: str, wanted: Iterable[Range]) -> Iterator[Piece]:
         """See :class:`waspi.ota.source.Source`."""
-        window = RangeWindow(wanted, self._window, time.monotonic())
         before = time.monotonic()
+        window = RangeWindow(wanted, self._pace.first_window(self._window, FIRST_WINDOW), self._window, before)
         while not window.done:
             for each in window.ask(time.monotonic()):
                 self._ask(path, each)
@@ -69,19 +66,17 @@ class DepotSource:
                 continue
             if chunk.token != self._token or chunk.path != path:
                 continue  # a late answer for an earlier file
+            self._pace.came(self._wire_bytes, time.monotonic() - before)
             if chunk.error is not None:
                 self._refused(window, path, chunk)
-                continue
-            piece = self._check(window, chunk)
-            if piece is not None:
-                now = time.monotonic()
-                if len(piece.data) >= _TELLING_BYTES:
-                    self._accept = () if self._wire_bytes > _FAST_BYTES_S * (now - before) else (ZLIB,)
-                yield piece
-                before = time.monotonic()
+            else:
+                piece = self._check(window, chunk)
+                if piece is not None:
+                    yield piece
+            before = time.monotonic()
 
     def _ask(self, path: str, wanted: Range) -> None:
-        request = RangeRequest(self._device, self._token, path, wanted.offset, wanted.length, self._accept)
+        request = RangeRequest(self._device, self._token, path, wanted.offset, wanted.length, self._pace.accept)
         self._sock.settimeout(None)
         self._sock.send(errand.DEPOT + encode_range_request(request))
         self.requests += 1
@@ -89,16 +84,16 @@ class DepotSource:
     def _receive(self, longest_s: float) -> RangeChunk | None:
         self._sock.settimeout(max(0.001, min(longest_s, 3600.0)))
         try:
-            data = self._sock.recv(errand.MAX_BYTES)
+            size = self._sock.recv_into(self._buffer)
         except TimeoutError:
             return None
-        if not data:
+        if not size:
             raise DownloadError("the agent is gone")
-        if data[:1] != errand.DEPOT:
+        if self._buffer[:1] != errand.DEPOT:
             return None
-        self._wire_bytes = len(data)
+        self._wire_bytes = size
         try:
-            return decode_range_chunk(data[1:])
+            return decode_range_chunk(bytes(memoryview(self._buffer)[1:size]))
         except EnvelopeError as error:
             self._spoiled(error.message)
             return None

@@ -38,6 +38,8 @@ class Errand:
     groups: tuple[str, ...]
     url: str
     """Of the repository: ``https://…``, or empty for the depots on MQTT."""
+    ca: str
+    """File with the authority's certificate for ``url``; empty: the system's."""
     root: str
     """File with the root metadata that is trusted from the start."""
     folder: str
@@ -57,6 +59,8 @@ class Errand:
     """Module name to the versions that were given up, with the ``retry`` that a deployment has to pass."""
     fixed: tuple[str, ...] = ()
     """Modules that the device's configuration names itself."""
+    cached: tuple[str, ...] = ()
+    """SHA-256 of modules whose bytes are here, under whatever name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,12 @@ _UNKNOWN: Final = 64 * 1024 * 1024
 
 
 class HttpsSource:
-    """Files below ``url``; the system's certificates are trusted, and proxies are not asked."""
+    """Files below ``url``, by the authority in the file ``ca`` or those of the system; proxies are not asked."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, ca: str = "") -> None:
         self._url = url.rstrip("/")
-        self._pool = urllib3.PoolManager(headers={"User-Agent": f"waspi/{__version__}"}, retries=_RETRIES)
+        agent = {"User-Agent": f"waspi/{__version__}"}
+        self._pool = urllib3.PoolManager(headers=agent, retries=_RETRIES, ca_certs=ca or None)
         self.requests = 0
         """Requests that were made."""
 

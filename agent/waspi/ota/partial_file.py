@@ -16,7 +16,6 @@ from typing import Final, Self
 
 from waspi.errors import StorageError
 from waspi.ota.source import Range, ranges_of
-from waspi.storage.durable import sync_folder
 
 _HEAD: Final = Struct("<8sQII")
 """Magic, length of the file, bytes of a range, CRC-32 of these: a map that was half written is none."""
@@ -63,13 +62,16 @@ class PartialFile:
         self._missing.discard(this)
 
     def finish(self, target: Path) -> None:
-        """All is there, and is what it should be: make it durable under its final name. Raises ``StorageError``."""
+        """All is there, and is what it should be: make its bytes durable and give it its final name.
+
+        The name is as durable as whatever is synced next on this file system; when a power cut takes it back, the file
+        is fetched again. Raises ``StorageError``.
+        """
         try:
             os.ftruncate(self._data, self._length)
             os.fsync(self._data)
             self._path.replace(target)
             self._map_path.unlink(missing_ok=True)
-            sync_folder(target.parent)
         except OSError as error:
             raise self._failed(error) from error
         self.close()

@@ -1,8 +1,7 @@
 """Which ranges to ask for next, and when to ask again: no I/O, the time comes in.
 
 A range is asked for again when nothing at all has come for a while: on a slow link answers that are only late must
-not be asked for twice. The window begins small, grows with every answer and is halved by a silence (after TCP's slow
-start).
+not be asked for twice. The window grows with every answer and is halved by a silence (after TCP's slow start).
 """
 
 from __future__ import annotations
@@ -23,12 +22,13 @@ SILENCES: Final = 6
 class RangeWindow:
     """The ranges of one file that are still to come."""
 
-    def __init__(self, wanted: Iterable[Range], window: int, now: float) -> None:
+    def __init__(self, wanted: Iterable[Range], first: int, most: int, now: float) -> None:
+        """Ask for ``first`` ranges at once, in time for ``most``."""
         self._waiting = deque(wanted)
         self._asked: dict[Range, None] = {}
         self._later: dict[Range, float] = {}
-        self._most = window
-        self._window = min(FIRST_WINDOW, window)
+        self._most = most
+        self._window = min(first, most)
         self._patience = FIRST_PATIENCE_S
         self._silent_since = now
         self.silences = 0

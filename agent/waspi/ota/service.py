@@ -34,6 +34,8 @@ _STALLED_S: Final = 600.0
 """An updater that says nothing for so long is ended; by itself it gives up earlier."""
 
 _MAX_NOTICE: Final = 1024
+_MOST_CACHED: Final = 256
+"""Digests of modules that the updater is told of, those that were used last."""
 
 _log = logging.getLogger(__name__)
 
@@ -151,7 +153,7 @@ class Updates:
     def on_chunk(self, payload: bytes) -> None:
         """A depot's answer: the updater's, if there is one; one that is lost is asked for again."""
         if self._messenger is not None:
-            self._messenger.send(errand.DEPOT + payload)
+            self._messenger.send(errand.DEPOT, payload)
 
     def close(self) -> None:
         """End the updater; what it has fetched stays."""
@@ -198,6 +200,7 @@ class Updates:
             device=self._device,
             groups=self._groups,
             url=self._config.url,
+            ca=str(self._config.ca or ""),
             root=str(self._config.root),
             folder=str(self._folder.absolute()),
             now=self._now(),
@@ -211,6 +214,7 @@ class Updates:
             },
             barred={record.name: lifecycle.barred(record) for record in records},
             fixed=self._serving.fixed(),
+            cached=self._cache.digests()[-_MOST_CACHED:],
         )
         self._schedule.begin()
         self._heard = now

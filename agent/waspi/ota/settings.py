@@ -19,6 +19,8 @@ class UpdatesConfig:
     """File with the repository's first root metadata: trust begins there."""
     url: str = ""
     """``https://…`` of the repository; empty: from the depots on MQTT."""
+    ca: Path | None = None
+    """File with the certificate of the authority that ``url`` is to be trusted by (PEM), instead of the system's."""
     range_bytes: int = 64 * KIB
     """Bytes asked for at once; smaller on links where a packet of that size takes seconds."""
     window: int = 8

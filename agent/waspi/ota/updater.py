@@ -60,7 +60,7 @@ def run(task: Errand, sock: socket.socket) -> Finished:
     if task.url:
         from waspi.ota.https_source import HttpsSource  # noqa: PLC0415 - urllib3 is for those who have a web server
 
-        source = HttpsSource(task.url)
+        source = HttpsSource(task.url, task.ca)
     else:
         source = DepotSource(sock, task.device, task.window)
     fetched, took_s = 0, 0.0
@@ -96,6 +96,7 @@ def _look(task: Errand, source: DepotSource | HttpsSource, sock: socket.socket) 
     sock.send(encode_message(Plan(serials, seen.floor, seen.timestamp)))
     lacking = [each for each in wanted.values() if _lacks(task, each)]
     keep = set()
+    here = set(task.cached)
     for each in lacking:
         try:
             release, info = _release(repository, each)
@@ -103,7 +104,7 @@ def _look(task: Errand, source: DepotSource | HttpsSource, sock: socket.socket) 
             sock.send(encode_message(_refused(each, error)))
             continue
         keep |= {release.sha256, release.label}
-        if release.length > task.room:
+        if release.sha256 not in here and release.length > task.room:
             room = StorageError(
                 f"{release.label} has {release.length} bytes, and {task.room} are left of cache.max_mib; raise it"
             )
@@ -112,8 +113,9 @@ def _look(task: Errand, source: DepotSource | HttpsSource, sock: socket.socket) 
         folder = Path(task.folder)
         write_durably(folder / "releases" / f"{release.label}.json", _described(release, info))
         begun = time.monotonic()
-        if repository.fetch(info, folder / "download" / f"{release.sha256}.wasm"):
+        if release.sha256 not in here and repository.fetch(info, folder / "download" / f"{release.sha256}.wasm"):
             yield release.length, time.monotonic() - begun
+        here.add(release.sha256)
         sock.send(encode_message(Fetched(each.name, release.version, each.group, each.serial, each.retry)))
     keep |= {f"{name}@{version}" for name, versions in task.held.items() for version in versions}
     repository.clear(keep)

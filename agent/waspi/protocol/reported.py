@@ -2,7 +2,8 @@
 
 ``{"version", "engine", "arch", "boot", "sandbox": {layer: state}, "modules": [{"name", "version", "sha256", "state",
 "reason"?, "available"?}], "limits": {…}, "groups": […], "labels": {…}, "counters": {…}, "deployments"?: {group:
-serial}, "last_job"?: {"id", "state", "at"}, "clock"?: "unset"}``. Home Assistant and the like read it as it is.
+serial}, "last_job"?: {"id", "state", "at"}, "clock"?: "unset", "updates"?: reason}``. Home Assistant and the like read
+it as it is.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from waspi.protocol.ids import is_digest, is_id, is_version, shown
 MAX_BYTES: Final = 256 * 1024
 MAX_ENTRIES: Final = 1024
 """Modules, groups, labels, counters, layers: each no more than this."""
+MAX_REASON: Final = 256
+"""Characters; what is longer is cut when it is encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,8 @@ class Reported:
     """As of this report, which is not made for every job."""
     clock_unset: bool = False
     """Whether its clock says a time that has long passed: no expiry can be told, and its own times are floors."""
+    updates: str = ""
+    """Why the last look for updates failed; empty when it went well."""
 
 
 def encode_reported(reported: Reported) -> bytes:
@@ -99,6 +104,7 @@ def encode_reported(reported: Reported) -> bytes:
             **deployments,
             **_last_job_fields(reported.last_job),
             **({"clock": "unset"} if reported.clock_unset else {}),
+            **({"updates": reported.updates[:MAX_REASON]} if reported.updates else {}),
         }
     )
 
@@ -131,13 +137,14 @@ def decode_reported(data: bytes) -> Reported:
         deployments=_serials(fields["deployments"]) if "deployments" in fields else {},
         last_job=_last_job(fields["last_job"]) if "last_job" in fields else None,
         clock_unset=fields.get("clock") == "unset",
+        updates=json_document.text_field(fields, "updates", "reported state") if "updates" in fields else "",
     )
 
 
 def _module_fields(module: ReportedModule) -> dict[str, str]:
     fields = {"name": module.name, "version": module.version, "sha256": module.sha256, "state": module.state}
     if module.reason:
-        fields["reason"] = module.reason[:256]
+        fields["reason"] = module.reason[:MAX_REASON]
     if module.available:
         fields["available"] = module.available
     return fields

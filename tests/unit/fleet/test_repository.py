@@ -11,6 +11,7 @@ import pytest
 from tuf.api.exceptions import ExpiredMetadataError
 
 from tests.simulators.repository_site import GOLDEN, Site
+from waspi.cli.repo_report import write_status
 from waspi.errors import KeyFileError, RepositoryError, UsageError
 from waspi.fleet.repository.key_ring import Role
 from waspi.fleet.repository.repository import Repository
@@ -210,6 +211,34 @@ def test_root_keys_are_replaced_by_a_threshold_of_offline_keys(site: Site, tmp_p
     assert client.updater()._trusted_set.root.version == 2
     with pytest.raises(RepositoryError, match="no root waits"):
         site.repository.sign_root()
+
+
+def test_a_root_is_renewed_by_its_own_keys_and_the_status_says_when(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.ship("1.0.0")
+    client = site.client()
+    client.updater()
+    before = site.repository.status().roles[0]
+    assert before.role == "root"
+    site.later(before.days_left - 20)
+    site.repository.publish()
+    write_status(site.repository.status())
+    told = capsys.readouterr().out.splitlines()
+    assert "(20 days, soon): waspi repo rotate --role root --threshold 2" in told[0]
+    assert not any("soon" in line for line in told[1:])
+    site.later(21)
+    site.repository.publish()
+    write_status(site.repository.status())
+    assert ": waspi repo rotate --role root --threshold 2" in capsys.readouterr().out.splitlines()[0]
+    client.now = site.now
+    with pytest.raises(ExpiredMetadataError):
+        client.updater()
+    assert site.repository.rotate(Role.ROOT, threshold=2).missing == 0
+    after = site.repository.status().roles[0]
+    assert (after.keys, after.threshold) == (before.keys, before.threshold)
+    assert after.days_left == pytest.approx(365, abs=1)
+    assert client.deployment("kitchen").serial == 1
 
 
 def test_a_crash_after_the_new_root_is_mended_by_publishing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,6 +124,8 @@ def test_five_per_cent_of_bad_boards_abort_it_and_everybody_goes_back(tmp_path: 
     assert world.site.repository.published().deployments["kitchen"].entries == (DeploymentEntry("append", "1.0.0"),)
     failed = [member for member in world.members if ("append", "2.0.0", "FAILED") in member.history]
     assert failed
+    assert world.census.counts["failed"] == len(failed)
+    assert world.census.counts["outside"] == FLEET - len(failed), "nobody waits for what was taken back"
     assert all(("append", "2.0.0", "TRIAL") not in member.history for member in failed)
 
 
@@ -316,6 +318,38 @@ def test_one_at_a_time(tmp_path: Path) -> None:
         world.begin()
     with pytest.raises(RepositoryError, match="no release"):
         world.begin(RolloutPlan("kitchen", "append", "9"))
+
+
+def test_two_processes_have_it_under_way_and_one_calls_it_off(tmp_path: Path) -> None:
+    """The one that watches sees it from the record, and both end the same."""
+    world = World(tmp_path, fleet(20))
+    watching = world.begin()
+    world.step(watching)
+    other = Rollout.resume(world.site.reopened(), "kitchen", "append")
+    world.step(other)
+    other.abort(world.now, "enough")
+    assert watching.record.phase is not Phase.ABORTING
+    world.finish(watching)
+    assert (watching.record.phase, watching.record.reason) == (Phase.ABORTED, "enough")
+    serial = world.site.repository.published().deployments["kitchen"].serial
+    world.step(other)
+    assert other.record == watching.record
+    assert world.site.repository.published().deployments["kitchen"].serial == serial
+    other.abort(world.now, "twice")
+    assert other.record.reason == "enough"
+
+
+def test_one_whose_place_another_took_stops(tmp_path: Path) -> None:
+    world = World(tmp_path, fleet(20))
+    asleep = world.begin()
+    world.step(asleep)
+    other = Rollout.resume(world.site.reopened(), "kitchen", "append")
+    other.abort(world.now)
+    world.finish(other)
+    world.site.add(version="3.0.0")
+    world.begin(RolloutPlan("kitchen", "append", "3.0.0"))
+    with pytest.raises(UsageError, match="another one has begun"):
+        world.step(asleep)
 
 
 def test_the_table_has_a_way_out_of_every_phase() -> None:

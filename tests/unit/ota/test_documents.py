@@ -92,7 +92,7 @@ def test_messages_come_back(message: object) -> None:
 
 
 def test_an_errand_comes_back_as_lists() -> None:
-    task = Errand("pi-1", ("kitchen",), "", "/root.json", "/state", 1.0, 5, 65536, 8, {"a": "1"}, {"a": ("1", "2")})
+    task = Errand("pi-1", ("kitchen",), "", "", "/root.json", "/state", 1.0, 5, 65536, 8, {"a": "1"}, {"a": ("1", "2")})
     back = decode_message(encode_message(task))
     assert isinstance(back, Errand)
     assert (back.device, [*back.groups], back.serving) == ("pi-1", ["kitchen"], {"a": "1"})

@@ -5,14 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waspi.ota.range_window import FIRST_PATIENCE_S, SILENCES, RangeWindow
+from waspi.ota.range_window import FIRST_PATIENCE_S, FIRST_WINDOW, SILENCES, RangeWindow
 from waspi.ota.source import Range, ranges_of
 
 RANGES = ranges_of(100, 10)
 
 
 def test_the_window_grows_with_what_comes() -> None:
-    window = RangeWindow(RANGES, 8, 0.0)
+    window = RangeWindow(RANGES, FIRST_WINDOW, 8, 0.0)
     assert window.ask(0.0) == RANGES[:4]
     assert window.ask(0.1) == []
     assert window.take(0, 1.0) == RANGES[0]
@@ -20,7 +20,7 @@ def test_the_window_grows_with_what_comes() -> None:
 
 
 def test_a_silence_asks_again_for_what_is_open_with_a_smaller_window_and_more_patience() -> None:
-    window = RangeWindow(RANGES, 8, 0.0)
+    window = RangeWindow(RANGES, FIRST_WINDOW, 8, 0.0)
     window.ask(0.0)
     assert window.ask(FIRST_PATIENCE_S - 0.1) == []
     assert window.deadline() == FIRST_PATIENCE_S
@@ -30,7 +30,7 @@ def test_a_silence_asks_again_for_what_is_open_with_a_smaller_window_and_more_pa
 
 
 def test_slow_is_not_silent() -> None:
-    window = RangeWindow(RANGES, 8, 0.0)
+    window = RangeWindow(RANGES, FIRST_WINDOW, 8, 0.0)
     asked = window.ask(0.0)
     now = 0.0
     while not window.done:
@@ -41,7 +41,7 @@ def test_slow_is_not_silent() -> None:
 
 
 def test_an_endless_silence_is_given_up() -> None:
-    window = RangeWindow(RANGES, 8, 0.0)
+    window = RangeWindow(RANGES, FIRST_WINDOW, 8, 0.0)
     now = 0.0
     while not window.given_up:
         window.ask(now)
@@ -51,7 +51,7 @@ def test_an_endless_silence_is_given_up() -> None:
 
 
 def test_fault_20_what_nobody_waits_for_is_not_taken() -> None:
-    window = RangeWindow(RANGES[:2], 8, 0.0)
+    window = RangeWindow(RANGES[:2], FIRST_WINDOW, 8, 0.0)
     window.ask(0.0)
     assert window.take(5, 0.1) is None
     assert window.take(20, 0.1) is None
@@ -60,7 +60,7 @@ def test_fault_20_what_nobody_waits_for_is_not_taken() -> None:
 
 
 def test_a_busy_depot_is_left_alone_for_as_long_as_it_says() -> None:
-    window = RangeWindow(RANGES[:1], 8, 0.0)
+    window = RangeWindow(RANGES[:1], FIRST_WINDOW, 8, 0.0)
     window.ask(0.0)
     window.put_off(0, 1.0, 5.0)
     assert window.ask(2.0) == []
@@ -69,7 +69,7 @@ def test_a_busy_depot_is_left_alone_for_as_long_as_it_says() -> None:
 
 
 def test_what_comes_late_counts_once() -> None:
-    window = RangeWindow(RANGES[:3], 8, 0.0)
+    window = RangeWindow(RANGES[:3], FIRST_WINDOW, 8, 0.0)
     window.ask(0.0)
     window.ask(FIRST_PATIENCE_S)
     assert window.take(10, FIRST_PATIENCE_S + 1) == RANGES[1]  # asked for before the silence, waiting again since
@@ -86,7 +86,7 @@ def test_what_comes_late_counts_once() -> None:
 @given(st.integers(1, 40), st.integers(1, 16), st.data())
 def test_everything_comes_whatever_is_lost(count: int, most: int, data: st.DataObject) -> None:
     wanted = ranges_of(count * 10, 10)
-    window = RangeWindow(wanted, most, 0.0)
+    window = RangeWindow(wanted, FIRST_WINDOW, most, 0.0)
     now, got = 0.0, list[Range]()
     for _ in range(2000):
         asked = window.ask(now)

@@ -4,88 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from tuf.api.metadata import Metadata
-from tuf.ngclient._internal import trusted_metadata_set
 
 from tests.simulators.folder_source import FolderSource, honest
 from tests.simulators.repository_site import Site
+from tests.unit.ota.board import RANGE, Board, metadata, swapped
 from waspi.errors import ConfigError, RepositoryError, StorageError
 from waspi.fleet.key_file import KeyFile
 from waspi.fleet.repository.key_ring import KeyRing, Role, signer_of
-from waspi.model.deployment import Deployment
 from waspi.ota.fetcher import SourceFetcher
 from waspi.ota.seen import read_seen
 from waspi.ota.signed_repository import SignedRepository
 from waspi.ota.source import Piece, Range
 from waspi.protocol.repository_path import module_target
-
-RANGE = 4096
-
-
-class Board:
-    """A device's updater, look after look, with one folder; ``wall`` is its clock, ``floor`` what it knows better."""
-
-    def __init__(self, site: Site, base: Path, patch: pytest.MonkeyPatch) -> None:
-        self.site = site
-        self.folder = base / "updates"
-        self.folder.mkdir()
-        self.root = base / "root.json"
-        self.root.write_bytes(site.repository.root_bytes())
-        self.source = FolderSource(site.folder)
-        self.wall = site.now
-        board = self
-
-        class Clock(datetime):
-            @classmethod
-            def now(cls, tz: object = None) -> datetime:  # type: ignore[override]  # noqa: ARG003 - datetime has it
-                return board.wall
-
-        class Module:
-            datetime = Clock
-            timezone = trusted_metadata_set.datetime.timezone
-
-        patch.setattr(trusted_metadata_set, "datetime", Module)
-
-    def look(self) -> SignedRepository:
-        """One look; raises what a look raises."""
-        floor = read_seen(self.folder).floor
-        made = SignedRepository(
-            self.folder, self.root, self.source, range_bytes=RANGE, now=max(self.wall.timestamp(), floor)
-        )
-        made.refresh()
-        return made
-
-    def deployment(self) -> Deployment:
-        return self.look().deployments(("kitchen",))["kitchen"]
-
-    def lose_metadata(self) -> None:
-        """What a power cut can do to files that python-tuf does not sync."""
-        shutil.rmtree(self.folder / "metadata")
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    made = Site(tmp_path / "desk")
-    made.ship("1.0.0")
-    return made
-
-
-@pytest.fixture
-def board(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
-    return Board(site, tmp_path, monkeypatch)
-
-
-def swapped(name: str, data: bytes) -> Callable[[str, bytes], bytes]:
-    return lambda path, right: data if path == name else right
-
-
-def metadata(site: Site, name: str) -> bytes:
-    return (site.folder / "metadata" / name).read_bytes()
 
 
 def test_deployments_and_releases_come_as_they_were_signed(site: Site, board: Board) -> None:

@@ -299,6 +299,7 @@ def test_what_a_device_says_of_updates() -> None:
         deployments={"kitchen": 4},
         last_job=LastJob("j", JobState.FAILED, 5),
         clock_unset=True,
+        updates="no depot answers",
     )
     assert decode_reported(encode_reported(reported)) == reported
     document = json.loads(encode_reported(reported))

@@ -55,6 +55,8 @@ _WINDOW = 64
 _MAX_PACKET_BYTES = 64 * 1024
 _OVERHEAD = 512
 _BUSY_RETRY_MS = 1000
+_AT_ONCE = 256 * 1024
+"""Bytes of answers after which they are written: the broker passes them on while the next are made."""
 
 
 @dataclass(slots=True)
@@ -112,6 +114,7 @@ class Depot:
         self._sent: dict[int, Incoming | None] = {}
         self._allowance = Allowance(rate_bytes_s, rate_bytes_s / 4, time.monotonic())
         self._pausing = False
+        self._unwritten = 0
         self._say = say
         settings = LinkSettings(
             address=address,
@@ -232,7 +235,7 @@ class Depot:
     def _pump(self) -> None:
         while len(self._queue) and self._link.room > 0 and not self._pausing:
             delay = self._allowance.wait(self._queue.peek().request.length, time.monotonic())
-            if delay > 0:
+            if delay > 0 or self._unwritten >= _AT_ONCE:
                 self._pausing = True
                 self._loop.call_later(delay, self._resume)
                 return
@@ -241,6 +244,7 @@ class Depot:
 
     def _resume(self) -> None:
         self._pausing = False
+        self._unwritten = 0  # the loop writes between two calls
         self._pump()
 
     def _answer(self, request: RangeRequest) -> bytes:
@@ -263,6 +267,7 @@ class Depot:
             if asked is not None:
                 self._link.acknowledge(asked)
             return
+        self._unwritten += len(payload)
         self._allowance.spend(len(payload) + _OVERHEAD)
         self.counts.sent_bytes += len(payload)
 

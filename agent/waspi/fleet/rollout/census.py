@@ -67,6 +67,8 @@ def take_census(views: Iterable[DeviceView], record: RolloutRecord, deployments:
             cohort=view.id in record.cohort,
             serial=record.serial,
         )
+        if record.phase.goes_back and outcome not in {Outcome.TRIAL, Outcome.ACTIVE, Outcome.FAILED}:
+            outcome = Outcome.OUTSIDE  # it waits for nothing any more
         outcomes[view.id] = outcome
         module = module_of(view.reported, plan.name, plan.version)
         if outcome is Outcome.FAILED and module is not None:

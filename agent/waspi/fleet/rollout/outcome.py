@@ -19,7 +19,7 @@ class Outcome(StrEnum):
     """One word for one device."""
 
     OUTSIDE = "outside"
-    """Not in the present stage."""
+    """Not in the present stage; or, when the rollout was called off, without the release and none the worse."""
     WAITING = "waiting"
     """In the stage, and nothing of the release there so far."""
     WORKING = "working"

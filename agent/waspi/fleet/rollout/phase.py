@@ -32,6 +32,11 @@ class Phase(StrEnum):
         return not TRANSITIONS[self]
 
     @property
+    def goes_back(self) -> bool:
+        """Whether the release is being taken back, or was (``bool``)."""
+        return self in {Phase.ABORTING, Phase.RETURNING, Phase.ABORTED}
+
+    @property
     def acts(self) -> bool:
         """Whether something has to be published in this phase (``bool``)."""
         return self in {Phase.DEPLOYING, Phase.ABORTING}

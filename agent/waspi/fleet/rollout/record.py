@@ -54,7 +54,7 @@ class RolloutRecord:
     def entry(self) -> DeploymentEntry | None:
         """What the group's deployment has to say of the module now; ``None``: nothing."""
         plan, before = self.plan, self.before
-        if self.phase in {Phase.ABORTING, Phase.RETURNING, Phase.ABORTED}:
+        if self.phase.goes_back:
             if before is None or before.version != plan.version:
                 return before
             # It was on some devices before, by hand: they go back too, if there is something to go back to.

@@ -1,18 +1,21 @@
 """A rollout at work: looks at the fleet, decides, writes down what comes next, and does it. Needs no server.
 
-Killed anywhere, it goes on from its record: what is published twice is the same.
+Killed anywhere, it goes on from its record: what is published twice is the same. Several processes may have the same
+rollout under way, one that watches and one that calls it off: each takes up the record before it acts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from waspi.errors import RepositoryError, UsageError
+from waspi.fleet.repository.lock import locked
 from waspi.fleet.rollout.census import Census, take_census
 from waspi.fleet.rollout.decision import abort, decide, deployed
 from waspi.fleet.rollout.outcome import share_of
-from waspi.fleet.rollout.record import RolloutRecord, load_record
+from waspi.fleet.rollout.record import FOLDER, RolloutRecord, load_record
 from waspi.model.deployment import Deployment
 from waspi.protocol.wanted import Share
 
@@ -47,6 +50,11 @@ class Rollout:
         roll out; :class:`RepositoryError` when the release is not in the repository.
         """
         plan.check()
+        with _alone(repository):
+            return cls._begin(repository, plan, now)
+
+    @classmethod
+    def _begin(cls, repository: Repository, plan: RolloutPlan, now: float) -> Rollout:
         known = load_record(repository.folder, plan.group, plan.name)
         if known is not None and not known.phase.final:
             if known.plan != plan:
@@ -80,14 +88,21 @@ class Rollout:
 
     def abort(self, now: float, reason: str = "called off by the operator") -> None:
         """Call it off: the next :meth:`step` takes it back."""
-        self._become(abort(self.record, now, reason))
+        with _alone(self._repository):
+            self._take_up()
+            self._become(abort(self.record, now, reason))
 
     def step(self, views: Iterable[DeviceView], now: float) -> Census:
         """Look once, and do whatever is to be done; gives what was seen.
 
-        Raises :class:`RepositoryError` when somebody else has deployed another version meanwhile.
+        Raises :class:`RepositoryError` when somebody else has deployed another version meanwhile, :class:`UsageError`
+        when another rollout has taken this one's place.
         """
-        seen = list(views)
+        with _alone(self._repository):
+            self._take_up()
+            return self._step(list(views), now)
+
+    def _step(self, seen: list[DeviceView], now: float) -> Census:
         if self.record.phase.acts:
             self._act(seen, now)
         census = self._look(seen)
@@ -97,6 +112,15 @@ class Rollout:
                 self._act(seen, now)
                 census = self._look(seen)
         return census
+
+    def _take_up(self) -> None:
+        """Another process may have done something."""
+        plan = self.record.plan
+        known = load_record(self._repository.folder, plan.group, plan.name)
+        if known is None or known.plan != plan:
+            raise UsageError(f"the rollout of {plan.label} to {plan.group} is over, and another one has begun")
+        if known != self.record:
+            self.record = known
 
     def _look(self, views: list[DeviceView]) -> Census:
         plan, deployments = self.record.plan, self._repository.published().deployments
@@ -128,6 +152,18 @@ class Rollout:
         if record is not self.record:
             record.save(self._repository.folder)
             self.record = record
+
+
+@contextmanager
+def _alone(repository: Repository) -> Iterator[None]:
+    """Nobody else changes a rollout's record meanwhile."""
+    folder = repository.folder / FOLDER
+    try:
+        folder.mkdir(mode=0o755, exist_ok=True)
+    except OSError as error:
+        raise RepositoryError(f"cannot write to {repository.folder}: {error.strerror}") from error
+    with locked(folder):
+        yield
 
 
 def _entry(deployments: Mapping[str, Deployment], plan: RolloutPlan) -> DeploymentEntry | None:

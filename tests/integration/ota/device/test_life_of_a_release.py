@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -143,6 +144,17 @@ def test_rolling_back_by_deployment_brings_the_kept_release_back_without_fetchin
     assert rig.watcher.state_of("2.0.0").state == "RETIRED"  # type: ignore[union-attr]
     assert rig.watcher.run("after").module == "append@1.0.0"
     assert device.log.count("is fetched") == 2
+
+
+def test_a_release_of_the_same_bytes_is_tested_anew_and_not_fetched(rig: Rig, device: AgentProcess) -> None:
+    """New golden pairs or limits for what runs already, for example."""
+    rig.desk.release("1.0.1", wasm=module("<1.0.0>"), golden=(GoldenPair(b"in", b"in<1.0.0>"),))
+    rig.watcher.until_state("1.0.1", "TRIAL")
+    rig.watcher.until(lambda: device.log.count("the updater made") >= 2)
+    assert set(re.findall(r"fetched (\d+) bytes", device.log)[1:]) == {"0"}
+    assert rig.watcher.run("same").module == "append@1.0.1 (trial)"
+    rig.watcher.run("again")
+    rig.watcher.until_state("1.0.1", "ACTIVE")
 
 
 def test_a_module_that_no_deployment_names_any_more_is_taken_off(rig: Rig, device: AgentProcess) -> None:

@@ -2,59 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.crash.faultfs import FaultFs, Mode
-from tests.simulators.repository_site import Site
-from tests.simulators.updater_process import UpdaterRun, honestly
-from waspi.ota.errand import Errand, Fetched, Named, Plan, Refused
+from tests.integration.ota.device.updater_board import DIGEST, MODULE, SIZE, STEP, Board, clear
+from tests.simulators.updater_process import UpdaterRun
+from waspi.ota.errand import Fetched, Named, Plan, Refused
 from waspi.protocol.depot import RangeChunk, RangeRequest, Refusal, RefusalKind
 
-STEP = 8 * 1024
 STRANGER = "u-0123456789abcdef"
-SIZE = 10 * STEP - 100
-MODULE = random.Random(9).randbytes(SIZE)  # noqa: S311 - contents
-DIGEST = hashlib.sha256(MODULE).hexdigest()
-
-
-class Board:
-    """A device's folder, and errands for its updater."""
-
-    def __init__(self, base: Path) -> None:
-        self.site = Site(base / "desk", now=datetime.now(UTC))
-        self.site.add(content=MODULE)
-        self.site.repository.deploy("kitchen", "append", "1.0.0")
-        self.site.repository.publish()
-        self.folder = base / "updates"
-        self.folder.mkdir()
-        self.scratch = base
-        root = base / "root.json"
-        root.write_bytes(self.site.repository.root_bytes())
-        self.task = Errand(
-            device="pi-1",
-            groups=("kitchen",),
-            url="",
-            root=str(root),
-            folder=str(self.folder),
-            now=datetime.now(UTC).timestamp(),
-            room=1_000_000,
-            range_bytes=STEP,
-            window=4,
-        )
-
-    def run(self, answer: object = honestly, **changes: object) -> UpdaterRun:
-        return UpdaterRun(self.site.folder, replace(self.task, **changes), answer)  # type: ignore[arg-type]
-
-    @property
-    def fetched(self) -> Path:
-        return self.folder / "download" / f"{DIGEST}.wasm"
 
 
 @pytest.fixture
@@ -150,11 +111,6 @@ def test_fault_21_killed_at_every_write_it_ends_with_the_whole_module(board: Boa
     faults.close()
 
 
-def clear(folder: Path) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
-
-
 def test_fault_20_mixed_versions_fail_the_hash_and_the_next_run_is_clean(board: Board) -> None:
     def mixed(request: RangeRequest, chunk: RangeChunk) -> Iterable[RangeChunk]:
         if of_module(request) and request.offset == 3 * STEP:
@@ -195,6 +151,20 @@ def test_fault_20_wrong_index_overlap_and_strangers_are_passed_over(board: Board
     run = board.run(noisy).finish()
     assert run.of(Fetched), run.last_word
     assert board.fetched.read_bytes() == MODULE
+
+
+def test_fault_20_a_range_that_is_too_short_ends_it(board: Board) -> None:
+    def short(request: RangeRequest, chunk: RangeChunk) -> Iterable[RangeChunk]:
+        return (replace(chunk, data=chunk.data[:-1]),) if of_module(request) and request.offset else (chunk,)
+
+    run = board.run(short).finish()
+    assert run.last_word is not None
+    assert run.last_word.kind == "no-answer"
+    assert f"sent {STEP - 1} bytes for a range of {STEP}" in run.last_word.message
+    assert not run.of(Fetched)
+    again = board.run().finish()
+    assert again.of(Fetched)
+    assert 0 not in again.asked_for(".wasm")  # what had come right was kept
 
 
 def test_fault_20_an_endless_file_costs_one_range(board: Board) -> None:
@@ -255,6 +225,20 @@ def test_a_release_that_is_too_large_or_missing_or_barred_is_not_fetched(board: 
     board.site.repository.deploy("kitchen", "append", "1.0.0", retry=True)
     board.site.repository.publish()
     assert board.run(barred={"append": (("1.0.0", 0),)}).finish().of(Fetched)
+
+
+def test_the_same_bytes_are_fetched_once_whatever_they_are_called(board: Board) -> None:
+    board.site.add("twin", "2.0.0", content=MODULE)
+    board.site.repository.deploy("kitchen", "twin", "2.0.0")
+    board.site.repository.publish()
+    run = board.run().finish()
+    assert {each.name for each in run.of(Fetched)} == {"append", "twin"}  # type: ignore[union-attr]
+    assert sorted(run.asked_for(".wasm")) == [*range(0, SIZE, STEP)]
+    clear(board.folder)
+    known = board.run(cached=(DIGEST,), room=0).finish()
+    assert {each.name for each in known.of(Fetched)} == {"append", "twin"}  # type: ignore[union-attr]
+    assert known.asked_for(".wasm") == []
+    assert not board.fetched.exists()
 
 
 def test_without_an_agent_it_ends(board: Board) -> None:

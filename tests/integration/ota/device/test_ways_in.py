@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import re
+import ssl
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -13,6 +14,7 @@ import pytest
 
 from tests.integration.ota.device.rig import Rig, Watcher, module
 from tests.simulators.mosquitto import Mosquitto
+from waspi.fleet.authority import Authority
 from waspi.fleet.mosquitto_config import access_list
 
 BALLAST = 400_000
@@ -54,15 +56,33 @@ class RangeHandler(http.server.SimpleHTTPRequestHandler):
         """Silence."""
 
 
-@pytest.fixture
-def web(rig: Rig) -> Iterator[tuple[str, type[RangeHandler]]]:
+def serve(rig: Rig, tls: ssl.SSLContext | None = None) -> Iterator[tuple[str, type[RangeHandler]]]:
     handler = type("Handler", (RangeHandler,), {"asked": []})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(rig.desk.folder))) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/", handler
+        scheme, host = ("https", "localhost") if tls is not None else ("http", "127.0.0.1")
+        yield f"{scheme}://{host}:{server.server_port}/", handler
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def web(rig: Rig) -> Iterator[tuple[str, type[RangeHandler]]]:
+    yield from serve(rig)
+
+
+@pytest.fixture
+def https(rig: Rig, tmp_path: Path) -> Iterator[tuple[str, type[RangeHandler]]]:
+    """Its authority's certificate is ``pki/ca.crt``, which no device trusts by itself."""
+    pki = tmp_path / "pki"
+    pki.mkdir()
+    Authority(pki, "ca").issue_server(pki / "web.crt", pki / "web.key", ["localhost"], 30)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pki / "web.crt", pki / "web.key")
+    yield from serve(rig, context)
 
 
 @pytest.mark.parametrize("ranges", [True, False])
@@ -72,6 +92,23 @@ def test_a_static_web_server_will_do(rig: Rig, web: tuple[str, type[RangeHandler
     rig.desk.release("1.0.0", wasm=module("<1.0.0>", ballast=BALLAST))
     rig.agent(updates=f'url = "{url}"\n').start()
     rig.watcher.until_state("1.0.0", "TRIAL")
+    assert rig.watcher.run("one").outputs == (b"x<1.0.0>",)
+
+
+def test_a_web_server_has_to_prove_who_it_is(rig: Rig, tmp_path: Path, https: tuple[str, type[RangeHandler]]) -> None:
+    """Though signatures guard what comes; and why nothing comes, the device reports."""
+    url, handler = https
+    rig.desk.release("1.0.0", wasm=module("<1.0.0>", ballast=BALLAST))
+    agent = rig.agent(updates=f'url = "{url}"\n')
+    agent.start()
+    rig.watcher.until(lambda: rig.watcher.reported and "certificate verify failed" in rig.watcher.reported[-1].updates)
+    assert handler.asked == []
+    agent.stop()
+    told = agent.config.read_text()
+    agent.config.write_text(told.replace("[updates]", f'[updates]\nca = "{tmp_path / "pki" / "ca.crt"}"'))
+    agent.start()
+    rig.watcher.until_state("1.0.0", "TRIAL")
+    rig.watcher.until(lambda: not rig.watcher.reported[-1].updates)
     assert rig.watcher.run("one").outputs == (b"x<1.0.0>",)
 
 
@@ -129,5 +166,5 @@ def test_a_root_that_is_none_is_said_once_and_jobs_go_on(rig: Rig) -> None:
     (rig.folder / "trusted-root.json").write_text("{}")
     agent.start()
     rig.watcher.until(lambda: "no update: updates.root" in agent.log)
-    rig.watcher.until_online()
+    rig.watcher.until(lambda: rig.watcher.reported and "no root metadata" in rig.watcher.reported[-1].updates)
     assert agent.alive
