@@ -54,9 +54,9 @@ test-arm: setup ## The test suite on an ARM board under QEMU user mode (TARGET=a
 	@cross/setup
 	@$(PY) -m cross.usertest --target $(or $(TARGET),$(error say TARGET=aarch64 or TARGET=armv7))
 
-test-boot: setup ## A whole board in QEMU: install, run, kill, starve, cut the power, purge (needs root)
+test-boot: setup ## A whole board in QEMU: install, run, kill, starve, cut the power, purge (needs root; PIP=1: by pip, too)
 	@cross/setup
-	@$(PY) -m cross.boot --target $(or $(TARGET),aarch64)
+	@$(PY) -m cross.boot --target $(or $(TARGET),aarch64) $(if $(PIP),--pip)
 
 lock: ## Write requirements.lock anew from pyproject.toml
 	@$(PY) -m pip install --quiet uv

@@ -7,13 +7,14 @@ architecture. Packages are kept under their SHA-256, so the list that apt resolv
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shlex
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cross import cache
@@ -22,6 +23,7 @@ from cross.failure import Failure
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 REFRESH_SECONDS = 6 * 3600
+STAMP = "refreshed"
 DOWNLOADS = 6
 ATTEMPTS = 3
 
@@ -45,8 +47,27 @@ class Archive:
         self._substitutes: dict[str, str] = {}
 
     def resolve(self, *packages: str) -> list[Package]:
-        """Every package that an empty machine needs to have ``packages`` (``name`` or ``name=version``)."""
-        self._refresh()
+        """Every package that an empty machine needs to have ``packages`` (``name`` or ``name=version``).
+
+        What was found is kept: it serves again until the lists are fetched anew, and after that when they cannot be
+        fetched or contradict themselves, which is said aloud.
+        """
+        kept = self._folder / f"resolved-{cache.key(*packages)}.json"
+        stamp = self._folder / STAMP
+        if kept.exists() and self._is_fresh(stamp) and kept.stat().st_mtime >= stamp.stat().st_mtime:
+            return _read(kept)
+        try:
+            self._refresh()
+            found = self._ask(packages)
+        except Failure as failure:
+            if not kept.exists():
+                raise
+            print(f"warning: {failure}\nwarning: taking what was found before for {', '.join(packages)}", flush=True)
+            return _read(kept)
+        kept.write_text(json.dumps([asdict(package) for package in found]))
+        return found
+
+    def _ask(self, packages: tuple[str, ...]) -> list[Package]:
         text = run([*self._apt("apt-get"), "install", "-y", "--print-uris", *packages])
         found = []
         for line in text.splitlines():
@@ -68,17 +89,29 @@ class Archive:
     def _apt(self, program: str) -> list[str]:
         return ["env", f"APT_CONFIG={self._folder / 'apt.conf'}", "LC_ALL=C", program]
 
+    def _is_fresh(self, stamp: Path) -> bool:
+        return stamp.exists() and time.time() - stamp.stat().st_mtime < REFRESH_SECONDS
+
     def _refresh(self) -> None:
-        stamp = self._folder / "refreshed"
+        stamp = self._folder / STAMP
         self._write_configuration()
         self._read_substitutes()
-        if stamp.exists() and time.time() - stamp.stat().st_mtime < REFRESH_SECONDS:
+        if self._is_fresh(stamp):
             return
         print(f"[fetch ] package lists of {self.suite}/{self.architecture}", flush=True)
         sources = self._sources()
         self._set_sources(sources)
         try:
-            run([*self._apt("apt-get"), "update", "-o", "APT::Update::Error-Mode=any"])
+            run(
+                [
+                    *self._apt("apt-get"),
+                    "update",
+                    "-o",
+                    "APT::Update::Error-Mode=any",
+                    "-o",
+                    f"Acquire::Retries={ATTEMPTS}",
+                ]
+            )
         except Failure as failure:
             if "unexpected size" not in str(failure) and "Hash Sum mismatch" not in str(failure):
                 raise
@@ -147,6 +180,10 @@ class Archive:
     def _read_substitutes(self) -> None:
         for file in (self._folder / "stale").glob("*/mirror"):
             self._substitutes[f"file:{file.parent}/"] = file.read_text() + "/"
+
+
+def _read(file: Path) -> list[Package]:
+    return [Package(**fields) for fields in json.loads(file.read_text())]
 
 
 def fetch(packages: list[Package]) -> list[Path]:

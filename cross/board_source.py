@@ -14,7 +14,17 @@ from cross.command import run
 from cross.failure import Failure
 from cross.target import Target
 
-SOURCES = ("tests", "guests", "build/guests", "pyproject.toml", "systemd", "bench", "agent/native")
+SOURCES = (
+    "tests",
+    "guests",
+    "build/guests",
+    "pyproject.toml",
+    "README.md",
+    "systemd",
+    "bench",
+    "cross",
+    "agent/native",
+)
 GUEST_BUILDER = "raise SystemExit(0)  # the guests were built before, on the machine that runs the emulator\n"
 COMPILER = """#!/bin/sh
 # Stands for a C compiler: gives out what was compiled before, on the machine that runs the emulator.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import shutil
 import sys
 import tarfile
@@ -23,12 +24,15 @@ from cross.deb import deb
 from cross.failure import Failure, exit_with
 from cross.image import image
 from cross.machine import Machine
+from cross.pip_steps import PipSteps
 from cross.steps import Steps
 from cross.target import TARGETS, Target
+from cross.update_steps import UpdateSteps
+from cross.wheelhouse import wheelhouse
 
 
-def boot(target: Target, folder: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """Run every step in ``folder``; ``(step: outcome, figure: value)``."""
+def boot(target: Target, folder: Path, *, by_pip: bool) -> tuple[dict[str, str], dict[str, str]]:
+    """Run every step in ``folder``, those of the way by pip if wanted; ``(step: outcome, figure: value)``."""
     need("qemu-system-aarch64", "mosquitto", "mosquitto_passwd", "wat2wasm")
     picture = image(target)
     package = deb(target)
@@ -36,6 +40,7 @@ def boot(target: Target, folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     run(["cp", "--sparse=always", picture.disk, disk])
     with tarfile.open(parcel, "w") as archive:
         archive.add(package, "waspi.deb")
+        archive.add(wheelhouse(target), "wheelhouse")
     machines: list[Machine] = []
 
     def machine() -> Machine:
@@ -43,10 +48,15 @@ def boot(target: Target, folder: Path) -> tuple[dict[str, str], dict[str, str]]:
         return machines[-1]
 
     steps = Steps(machine(), folder, machine)
+    updates, pip = UpdateSteps(steps, folder), PipSteps(steps)
     plan: tuple[Callable[[], None], ...] = (
         steps.boot, steps.install, steps.broken_configuration, steps.missing_broker, steps.start, steps.job,
-        steps.posture, steps.memory, steps.hardening, steps.killed, steps.watchdog, steps.broker_restart,
-        steps.no_clock, steps.full_disk, steps.read_only_root, steps.power_cut, steps.purge, steps.power_off,
+        steps.posture, steps.memory, steps.hardening, steps.upgrade, steps.killed, steps.fault_35_watchdog,
+        steps.fault_07_broker_restart, steps.fault_14_no_clock, steps.fault_10_full_disk, steps.read_only_root,
+        steps.fault_03_power_cut,
+        updates.update, updates.fault_33_power_cut_in_a_download, updates.fault_33_power_cut_in_a_golden_test,
+        updates.fault_33_power_cut_in_a_trial, steps.purge,
+        *((pip.by_pip, pip.depot, pip.uninstall) if by_pip else ()), steps.power_off,
     )  # fmt: skip
     outcomes: dict[str, str] = {}
     try:
@@ -57,6 +67,7 @@ def boot(target: Target, folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     finally:
         for each in machines:
             each.close()
+        updates.close()
         steps.close()
     return outcomes, steps.figures
 
@@ -76,7 +87,11 @@ def _take(step: Callable[[], None], steps: Steps) -> str:
 
 def _print_journal(steps: Steps) -> None:
     try:
-        print(steps.machine.run("journalctl -b -u waspi -n 25 --no-pager -o short-monotonic", timeout=30, check=False))
+        print(
+            steps.machine.run(
+                "journalctl -b -u waspi -u waspi-depot -n 25 --no-pager -o short-monotonic", timeout=30, check=False
+            )
+        )
     except (Failure, TimeoutError, OSError, AssertionError) as error:
         print(f"(no journal: {error})")
 
@@ -85,16 +100,39 @@ def main() -> int:
     """Run all, write ``build/boot-report-<target>.json``, print the table."""
     parser = argparse.ArgumentParser(description="Boot a whole board in QEMU and test the package on it.")
     parser.add_argument("--target", default="aarch64", choices=sorted(TARGETS), help="the userland (default: aarch64)")
+    parser.add_argument("--pip", action="store_true", help="also by pip, with a depot: as long again as the package")
+    parser.add_argument("--once", action="store_true", help="not again what has passed with the same content")
     parser.add_argument("--keep", type=Path, help="keep disk and logs in this folder")
     arguments = parser.parse_args()
     target = TARGETS[arguments.target]
+    if not arguments.once:
+        return _report(target, arguments.keep, by_pip=arguments.pip)
+
+    def build(folder: Path) -> None:
+        if _report(target, arguments.keep, by_pip=arguments.pip) != 0:
+            raise Failure("the boot test failed")
+        (folder / "passed").touch()
+
+    cache.built("passed", content(target, str(arguments.pip)), build)
+    return 0
+
+
+def content(target: Target, how: str) -> str:
+    """A name for all that the outcome depends on."""
+    tools = cache.content(
+        cache.CHECKOUT / name for name in ("cross", "tests/simulators", "agent/waspi", "build/guests")
+    )
+    return f"boot-{target.name}-{cache.key(deb(target).parent.name, image(target).disk.parent.name, tools, how)}"
+
+
+def _report(target: Target, keep: Path | None, *, by_pip: bool) -> int:
     started = time.monotonic()
-    folder = arguments.keep or Path(tempfile.mkdtemp(prefix="boot-", dir=cache.root()))
+    folder = keep or Path(tempfile.mkdtemp(prefix="boot-", dir=cache.root()))
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        outcomes, figures = boot(target, folder)
+        outcomes, figures = boot(target, folder, by_pip=by_pip)
     finally:
-        if arguments.keep is None:
+        if keep is None:
             shutil.rmtree(folder, ignore_errors=True)
     report = cache.CHECKOUT / "build" / f"boot-report-{target.name}.json"
     report.parent.mkdir(exist_ok=True)
@@ -103,7 +141,8 @@ def main() -> int:
     for name, value in figures.items():
         print(f"| {name} | {value} |")
     passed = sum(outcome == "passed" for outcome in outcomes.values())
-    print(f"\n{time.monotonic() - started:.0f} s in all", file=sys.stderr)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"\n{time.monotonic() - started:.0f} s in all, {used.ru_utime + used.ru_stime:.0f} s of CPU", file=sys.stderr)
     print(f"{passed} passed, {len(outcomes) - passed} failed")
     return 0 if passed == len(outcomes) else 1
 

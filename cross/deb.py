@@ -30,16 +30,21 @@ PACKAGES = (
     "waspi", "paho_mqtt", "cbor2", "cryptography", "cffi", "tuf", "securesystemslib", "urllib3",
 )  # fmt: skip
 LEFT_OUT = (
+    "waspi/fleet/*",  # the operator's side: needs typer and rich, which are not here
+    "waspi/cli/*",
     "securesystemslib/_vendor/ed25519/test_data/*",  # 2.4 MB
     "*/tests/*",
     "*.dist-info/sboms/*",
     "cffi/*",  # cryptography uses the library beside it, _cffi_backend, and never writes C
+    "urllib3/contrib/*",  # browsers' Pythons and SOCKS
+    "tuf/repository/*",  # for who makes repositories
     "*.pyi",
     "*.h",
     "*/.gitignore",
     "*.sh",
     "*.dist-info/RECORD",  # of the wheel, not of what is installed
 )
+KEPT = ("waspi/cli/__init__.py", "waspi/cli/app.py")  # they say that the command line is not installed here
 LAUNCHER = '#!/bin/sh\nexec /usr/lib/waspi/bin/python3 -I -m waspi "$@"\n'
 CONFIGURATION_HEAD = "# The agent's configuration. Set broker.url, then: systemctl enable --now waspi\n#\n"
 
@@ -90,8 +95,7 @@ def _stage(payload: Path, wheels: Path, target: Target) -> None:
     systemd = cache.CHECKOUT / "systemd"
     units = payload / "lib/systemd/system"
     units.mkdir(parents=True)
-    for unit in systemd.glob("*.service"):
-        shutil.copyfile(unit, units / unit.name)
+    shutil.copyfile(systemd / "waspi.service", units / "waspi.service")  # the depot's is for who has the command line
     (payload / "usr/lib/tmpfiles.d").mkdir()
     shutil.copyfile(systemd / "waspi.tmpfiles", payload / "usr/lib/tmpfiles.d/waspi.conf")
     shutil.copytree(systemd / "drop-ins", payload / "usr/share/doc/waspi/drop-ins")
@@ -102,7 +106,8 @@ def _stage(payload: Path, wheels: Path, target: Target) -> None:
 def _unpack(wheel: Path, folder: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         for member in archive.infolist():
-            if member.is_dir() or any(fnmatch(member.filename, pattern) for pattern in LEFT_OUT):
+            left_out = any(fnmatch(member.filename, pattern) for pattern in LEFT_OUT)
+            if member.is_dir() or (left_out and member.filename not in KEPT):
                 continue
             path = Path(archive.extract(member, folder))
             path.chmod(0o644)

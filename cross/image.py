@@ -21,7 +21,8 @@ from cross.target import TARGETS, Target
 
 KERNEL = TARGETS["aarch64"]
 SUITE = "trixie"
-PACKAGES = (*BASE, "systemd", "systemd-sysv", "udev", "kmod", "iproute2")
+# perl-base is on every Debian; the packages' helpers that start and stop services are written in it.
+PACKAGES = (*BASE, "perl-base", "systemd", "systemd-sysv", "udev", "kmod", "iproute2")
 BOOTED_MODULES = (*initrd.MODULES, "virtio-rng", "autofs4")
 SIZE_MIB = 900
 # Work of a first boot that has nothing to do with the test, and takes minutes under emulation.

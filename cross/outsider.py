@@ -31,6 +31,8 @@ class Heard:
     topic: str
     payload: Any
     at: float
+    size: int
+    """Bytes of the payload as it came."""
 
 
 class Outsider:
@@ -44,7 +46,7 @@ class Outsider:
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="outsider", protocol=paho.MQTTv5)
         self._client.username_pw_set(username, password)
         self._client.on_message = self._on_message
-        self._client.on_connect = lambda client, *_: client.subscribe(f"{self._root}/#", qos=1)
+        self._client.on_connect = lambda client, *_: client.subscribe("waspi/v1/#", qos=1)
         self._client.reconnect_delay_set(1, 2)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
@@ -54,9 +56,10 @@ class Outsider:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def submit(self, job: str, module: bytes, data: bytes, **more: object) -> None:
-        """Send a job to the device's topic."""
-        envelope = {"v": 1, "id": job, "module": {"inline": module}, "input": data, **more}
+    def submit(self, job: str, module: bytes | str, data: bytes, **more: object) -> None:
+        """Send a job to the device's topic; ``module`` is its bytes, or the name of one that the device has."""
+        what = {"name": module} if isinstance(module, str) else {"inline": module}
+        envelope = {"v": 1, "id": job, "module": what, "input": data, **more}
         properties = Properties(PacketTypes.PUBLISH)
         properties.ContentType = "application/cbor"
         topic = f"{self._root}/device/{self._device}/job"
@@ -75,6 +78,34 @@ class Outsider:
         with self._news:
             found: dict[str, Any] = [m.payload for m in self._heard if m.topic == topic][-1]
         return found
+
+    def module_state(self, name: str, version: str, states: set[str], *, since: float, timeout: float) -> str:
+        """Wait until the device reports, after ``since``, a release in one of ``states``; in which."""
+        topic = f"{self._root}/device/{self._device}/reported"
+        label = f"{name}@{version}"
+
+        def state(message: Heard) -> str:
+            modules = message.payload["modules"] if message.topic == topic and message.at > since else ()
+            return next((str(each["state"]) for each in modules if f"{each['name']}@{each['version']}" == label), "")
+
+        return state(self._wait(f"{label} {'/'.join(sorted(states))}", timeout, lambda m: state(m) in states))
+
+    def chunks(self, least: int, *, since: float, timeout: float) -> int:
+        """Wait until depots have sent the device ``least`` bytes after ``since``; how many they were."""
+        prefix = f"{self._root}/device/{self._device}/chunk/"
+        came = 0
+
+        def enough(message: Heard) -> bool:
+            nonlocal came
+            came += message.size if message.topic.startswith(prefix) and message.at > since else 0
+            return came >= least
+
+        self._wait(f"{least} bytes of an update", timeout, enough)
+        return came
+
+    def announcement(self, fleet: str, *, since: float, timeout: float) -> None:
+        """Wait until a depot of ``fleet`` says that it has a repository."""
+        self._wait("announcement", timeout, lambda m: m.topic == f"waspi/v1/{fleet}/depot/timestamp" and m.at > since)
 
     def result(self, job: str, *, timeout: float) -> dict[str, Any]:
         """The result of a job."""
@@ -105,7 +136,7 @@ class Outsider:
             with contextlib.suppress(cbor2.CBORDecodeError):
                 payload = cbor2.load(io.BytesIO(payload))
         with self._news:
-            self._heard.append(Heard(message.topic, payload, at))
+            self._heard.append(Heard(message.topic, payload, at, len(message.payload)))
             self._news.notify_all()
 
     def _wait(self, what: str, timeout: float, wanted: Callable[[Heard], bool]) -> Heard:

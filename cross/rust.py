@@ -8,17 +8,17 @@ of one suite takes the library of another as long as the upstream version is the
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 from cross import archive, cache
-from cross.archive import Archive
+from cross.archive import Archive, Package
 from cross.command import run
 from cross.failure import Failure
 from cross.target import TARGETS
 
 HOST_SUITE = "bookworm"
-BOARD_SUITE = "trixie"
+BOARD_SUITES = ("trixie", "bookworm")
+"""Where the boards' libraries may come from: a new version reaches one before the other."""
 HOST_PARTS = (
     "rustc-web_", "cargo-web_", "libstd-rust-web",
     # What rustc and cargo load and a bare machine may lack.
@@ -30,22 +30,14 @@ HOST_PARTS = (
 
 def sysroot() -> Path:
     """The folder of the compiler: ``bin/rustc`` and ``bin/cargo`` inside."""
-    host = [
-        package
-        for package in Archive(HOST_SUITE, "amd64").resolve("rustc-web", "cargo-web")
-        if package.file.startswith(HOST_PARTS)
-    ]
-    boards = [
-        package
-        for target in TARGETS.values()
-        for package in Archive(BOARD_SUITE, target.debian).only("libstd-rust-web-dev")
-    ]
-    versions = {_upstream(package.file) for package in host + boards if "rust-web" in package.file}
-    if len(versions) != 1:
-        raise Failure(
-            f"Debian's Rust packages are of several versions ({', '.join(sorted(versions))}); try again later"
-        )
-    packages = host + boards
+    try:
+        packages, version = _packages()
+    except Failure as failure:
+        before = sorted((cache.root() / "rust").glob("[0-9]*"), key=lambda folder: folder.stat().st_mtime)
+        if not before:
+            raise
+        print(f"warning: {failure}\nwarning: taking the Rust of before, {before[-1].name}", flush=True)
+        return before[-1]
 
     def build(folder: Path) -> None:
         for deb in archive.fetch(packages):
@@ -54,12 +46,28 @@ def sysroot() -> Path:
         _write_wrapper(folder, "cargo")
         run([folder / "bin" / "rustc", "--version"])
 
-    return cache.built("rust", f"{versions.pop()}-{archive.name(packages)}", build)
+    return cache.built("rust", f"{version}-{archive.name(packages)}", build)
 
 
-def version(folder: Path) -> str:
-    """What the compiler in ``folder`` says of itself."""
-    return subprocess.run([folder / "bin" / "rustc", "-V"], check=True, capture_output=True, text=True).stdout.strip()
+def _packages() -> tuple[list[Package], str]:
+    """What to unpack, and the one version of it; Failure when no suite's libraries are of the compiler's version."""
+    host = [
+        package
+        for package in Archive(HOST_SUITE, "amd64").resolve("rustc-web", "cargo-web")
+        if package.file.startswith(HOST_PARTS)
+    ]
+    seen = set()
+    for suite in BOARD_SUITES:
+        boards = [
+            package
+            for target in TARGETS.values()
+            for package in Archive(suite, target.debian).only("libstd-rust-web-dev")
+        ]
+        versions = {_upstream(package.file) for package in host + boards if "rust-web" in package.file}
+        if len(versions) == 1:
+            return host + boards, versions.pop()
+        seen |= versions
+    raise Failure(f"Debian's Rust packages are of several versions ({', '.join(sorted(seen))}); try again later")
 
 
 def _upstream(file: str) -> str:

@@ -34,6 +34,7 @@ SPINS = {"wasmer": 1_500_000_000, "wasmi": 60_000_000}  # several seconds of the
 CONFIGURATION = f"""[device]
 id = "{DEVICE}"
 fleet = "{FLEET}"
+groups = ["boards"]
 [broker]
 url = "mqtt://{HOST}:{{port}}"
 username = "{USER}"
@@ -75,6 +76,43 @@ class Steps:
             self._outsider.close()
         self._broker.kill()
 
+    @property
+    def broker_port(self) -> int:
+        """Where the broker listens, on this machine's loopback."""
+        return self._broker.port
+
+    @property
+    def spins(self) -> int:
+        """Turns of a guest's loop that take several seconds on this board."""
+        return SPINS["wasmi" if "wasmi" in self.figures["engine"] else "wasmer"]
+
+    def provision(self, more: str = "", *, port: int = 0) -> None:
+        """Write the configuration, with ``more`` at its end, and the credential; ``port`` instead of the broker's."""
+        text = CONFIGURATION.format(port=port or self._broker.port) + more
+        self.machine.run(
+            f"cat > /etc/waspi/waspi.toml <<'END'\n{text}END\n"
+            f"(umask 077; printf '%s' '{PASSWORD}' > /etc/waspi/credentials/broker.password)"
+        )
+
+    def power_cycle(self) -> float:
+        """Pull the plug, put it back, wait until the agent is online; the moment of the cut."""
+        self.machine.cut_power()
+        before = time.monotonic()
+        self.machine = self._boot()
+        self.machine.start()
+        self.outsider.presence("online", since=before, timeout=300)
+        return before
+
+    def check_nothing_left(self) -> None:
+        """Nothing of waspi is on the board, but for what the system itself keeps."""
+        # PrivateTmp= folders are systemd's, which removes them at its leisure.
+        kept = ("/root", "/tmp", "/proc", "/sys", "/run", "/var/log", "/var/tmp/systemd-private-*")  # noqa: S108 - only looked at
+        keep = " -o ".join(f"-path '{path}'" for path in kept)
+        left = self.machine.run(f"find / \\( {keep} \\) -prune -o -iname '*waspi*' -print", timeout=120)
+        users = self.machine.run("grep waspi /etc/passwd /etc/group", check=False)
+        if left or users:
+            raise Failure(f"left behind:\n{left}\n{users}")
+
     def boot(self) -> None:
         """Power on: a root shell, then a system without failed units."""
         self.figures["power on to root shell"] = f"{self.machine.start():.0f} s"
@@ -89,10 +127,14 @@ class Steps:
         started = time.monotonic()
         self.machine.run("tar -xf /dev/vdb -C /root && dpkg -i /root/waspi.deb", timeout=300)
         self.figures["dpkg -i"] = f"{time.monotonic() - started:.0f} s"
-        self.figures["installed size with bytecode"] = self.machine.run("du -sm /usr/lib/waspi").split()[0] + " MiB"
+        size = int(self.machine.run("du -sb /usr/lib/waspi").split()[0])
+        self.figures["installed size with bytecode"] = f"{size / 1e6:.1f} MB"
         started = time.monotonic()
         self.figures["engine"] = self.machine.run("waspi --version", timeout=60)
         self.figures["waspi --version"] = f"{time.monotonic() - started:.1f} s"
+        told = self.machine.run("waspi push", check=False).splitlines()
+        if len(told) != 1 or "not installed here" not in told[0]:
+            raise Failure(f"the operator's side, which the package leaves out, says: {told}")
         state = self.machine.run("systemctl is-active waspi", check=False)
         if state != "inactive":
             raise Failure(f"the service is {state} right after the installation")
@@ -113,7 +155,7 @@ class Steps:
 
     def missing_broker(self) -> None:
         """No broker when the service starts: it stays up, says so once, and keeps trying."""
-        self._provision(port=1)
+        self.provision(port=1)
         self.machine.run("systemctl start waspi", timeout=90)
         self.machine.run("sleep 12", timeout=30)
         state = self.machine.run("systemctl show -P NRestarts -P ActiveState waspi").split()
@@ -127,7 +169,7 @@ class Steps:
     def start(self) -> None:
         """Configured, with the password as a credential of systemd: online, seen from outside."""
         self._broker.start()
-        self._provision(port=self._broker.port)
+        self.provision()
         before = time.monotonic()
         _ = self.outsider
         self.machine.run("systemctl enable --now waspi", timeout=120)
@@ -138,7 +180,7 @@ class Steps:
         """A job and its result; the first compiles, the second finds the module warm."""
         for name in ("first", "second"):
             before = time.monotonic()
-            self._run(f"{name}-job")
+            self.run_job(f"{name}-job")
             self.figures[f"{name} job, round trip"] = f"{(time.monotonic() - before) * 1000:.0f} ms"
 
     def posture(self) -> None:
@@ -172,9 +214,19 @@ class Steps:
         before = time.monotonic()
         self.machine.run("systemctl kill -s KILL --kill-whom=main waspi")
         self.figures["SIGKILL to online again"] = f"{self._online(before, 120):.1f} s"
-        self._run("after-kill")
+        self.run_job("after-kill")
 
-    def watchdog(self) -> None:
+    def upgrade(self) -> None:
+        """The package over itself while the agent runs: it is restarted, and the configuration is as it was."""
+        before = time.monotonic()
+        self.machine.run(
+            "md5sum /etc/waspi/waspi.toml > /root/sum && dpkg -i --force-confold /root/waspi.deb", timeout=300
+        )
+        self._online(before, 120)
+        self.machine.run("md5sum -c /root/sum")
+        self.run_job("after-upgrade")
+
+    def fault_35_watchdog(self) -> None:
         """SIGSTOP: it lives but does nothing, so the watchdog ends it and systemd starts it again."""
         before = time.monotonic()
         self.machine.run("systemctl kill -s STOP --kill-whom=main waspi")
@@ -184,20 +236,20 @@ class Steps:
             not in self.machine.run("journalctl -u waspi -b --no-pager -o cat | grep -i watchdog", check=False).lower()
         ):
             raise Failure("it came back, but not by the watchdog")
-        self._run("after-watchdog")
+        self.run_job("after-watchdog")
 
-    def broker_restart(self) -> None:
+    def fault_07_broker_restart(self) -> None:
         """The broker is killed and comes back with an empty store; no restart of the agent is needed."""
         restarts = self.machine.run("systemctl show -P NRestarts waspi")
         before = time.monotonic()
         self._broker.kill()
         self._broker.start()
         self.figures["broker restart to online again"] = f"{self._online(before, 120):.1f} s"
-        self._run("after-broker")
+        self.run_job("after-broker")
         if self.machine.run("systemctl show -P NRestarts waspi") != restarts:
             raise Failure("the agent was restarted")
 
-    def no_clock(self) -> None:
+    def fault_14_no_clock(self) -> None:
         """A board without a clock: started in 1970 it is online and works, and it lives through the jump to today."""
         today = self.machine.run("date -u +%s")
         before = time.monotonic()
@@ -205,12 +257,12 @@ class Steps:
             "systemctl stop waspi && date -u -s '1970-01-01 00:10:00' && systemctl start waspi", timeout=120
         )
         self._online(before, 120)
-        self._run("in-1970")
+        self.run_job("in-1970")
         self.machine.run(f"date -u -s @{today}")
-        self._run("back-from-1970")
+        self.run_job("back-from-1970")
         self._check_not_restarted("the jump of the clock")
 
-    def full_disk(self) -> None:
+    def fault_10_full_disk(self) -> None:
         """No room on the disk: nothing is lost, the agent stays up and goes on when there is room again."""
         self.machine.run("systemctl restart waspi", timeout=120)
         fill = "fallocate -l $(( $(df --output=avail -B1 /var/lib | tail -1) - 4096 )) /var/lib/filler; sync"
@@ -242,20 +294,16 @@ class Steps:
         self.figures["starts in 15 s on a read-only root"] = starts
         before = time.monotonic()
         self._online(before, 120)
-        self._run("after-read-only")
+        self.run_job("after-read-only")
 
-    def power_cut(self) -> None:
+    def fault_03_power_cut(self) -> None:
         """The plug is pulled while jobs run and wait; every job ends once and as it said (FAULTS 1 to 5)."""
-        slow = _wasm(self._folder, SLOW.format(spins=SPINS["wasmi" if "wasmi" in self.figures["engine"] else "wasmer"]))
+        slow = _wasm(self._folder, SLOW.format(spins=self.spins))
         for number in range(6):
             self.outsider.submit(f"cut-{number}", slow, b"a", idempotent=number % 2 == 0, limits={"time_ms": 120_000})
         for number in range(2):  # two cores, two workers
             self.outsider.status(f"cut-{number}", "IN_PROGRESS", timeout=60)
-        self.machine.cut_power()
-        before = time.monotonic()
-        self.machine = self._boot()
-        self.machine.start()
-        self.outsider.presence("online", since=before, timeout=300)
+        before = self.power_cycle()
         self.figures["power on to online"] = f"{time.monotonic() - before:.0f} s"
         ends = {number: self.outsider.result(f"cut-{number}", timeout=300) for number in range(6)}
         for number, result in ends.items():
@@ -281,31 +329,19 @@ class Steps:
     def purge(self) -> None:
         """Purge the package: nothing is left, but for what the system itself keeps (the journal, dpkg's log)."""
         self.machine.run("dpkg --purge waspi", timeout=120)
-        # PrivateTmp= folders are systemd's, which removes them at its leisure.
-        kept = ("/root", "/tmp", "/proc", "/sys", "/run", "/var/log", "/var/tmp/systemd-private-*")  # noqa: S108 - only looked at
-        keep = " -o ".join(f"-path '{path}'" for path in kept)
-        left = self.machine.run(f"find / \\( {keep} \\) -prune -o -iname '*waspi*' -print", timeout=120)
-        users = self.machine.run("grep waspi /etc/passwd /etc/group", check=False)
-        if left or users:
-            raise Failure(f"left behind:\n{left}\n{users}")
+        self.check_nothing_left()
 
     def power_off(self) -> None:
         """An orderly end."""
         self.figures["power off"] = f"{self.machine.power_off():.0f} s"
-
-    def _provision(self, port: int) -> None:
-        text = CONFIGURATION.format(port=port)
-        self.machine.run(
-            f"cat > /etc/waspi/waspi.toml <<'END'\n{text}END\n"
-            f"(umask 077; printf '%s' '{PASSWORD}' > /etc/waspi/credentials/broker.password)"
-        )
 
     def _check_not_restarted(self, what: str) -> None:
         state = self.machine.run("systemctl show -P NRestarts -P ActiveState waspi").split()
         if state != ["0", "active"]:
             raise Failure(f"{what}: restarts and state are {state}")
 
-    def _run(self, job: str) -> None:
+    def run_job(self, job: str) -> None:
+        """Run the reference guest, and see its answer."""
         self.outsider.submit(job, self._guest, INPUT)
         result = self.outsider.result(job, timeout=120)
         if result["state"] != "SUCCEEDED" or result.get("output") != OUTPUT:
@@ -319,7 +355,7 @@ class Steps:
 
     def _worker(self) -> int:
         """A worker's process; one is started by a job if there is none."""
-        self._run(f"worker-{time.monotonic_ns()}")
+        self.run_job(f"worker-{time.monotonic_ns()}")
         found = self.machine.run(f"pgrep -P {self._main_pid()} -f waspi.sandbox.worker", check=False).split()
         if not found:
             raise Failure("no worker process after a job")

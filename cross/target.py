@@ -28,12 +28,24 @@ class Target:
     """The user-mode emulator."""
     suites: dict[str, str]
     """Debian suites it is tested on, with their Python's version."""
+    back_end: str = ""
+    """What Cranelift calls the processor; empty where the engine is an interpreter."""
     lto: str = "off"
     """Link-time optimisation: worth it where the engine is small; Wasmer's takes minutes more for the same size."""
+    profile: tuple[str, ...] = ()
+    """Cargo's configuration beyond the manifest's."""
 
 
 def _platforms(machine: str) -> tuple[str, ...]:
     return (*(f"manylinux_2_{minor}_{machine}" for minor in (36, 34, 31, 28, 17)), f"manylinux2014_{machine}")
+
+
+def _small_but(*fast: str) -> tuple[str, ...]:
+    """Dependencies compiled for size, except those that run guests or hash them."""
+    return (
+        'profile.release.package."*".opt-level="z"',
+        *(f"profile.release.package.{name}.opt-level=3" for name in fast),
+    )
 
 
 TARGETS = {
@@ -49,6 +61,7 @@ TARGETS = {
             pip_platforms=_platforms("aarch64"),
             qemu="qemu-aarch64",
             suites={"trixie": "3.13", "bookworm": "3.11"},
+            back_end="arm64",
         ),
         Target(
             name="armv7",
@@ -61,6 +74,7 @@ TARGETS = {
             qemu="qemu-arm",
             suites={"trixie": "3.13"},
             lto="fat",
+            profile=_small_but("wasmi", "wasmi_core", "wasmi_ir", "wasmi_collections", "sha2"),
         ),
     )
 }

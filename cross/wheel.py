@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from cross import cache, rust
+from cross.backend import leave_out_back_ends
 from cross.command import need, run
 from cross.failure import Failure, exit_with
 from cross.target import TARGETS, Target, add_target_argument
@@ -16,7 +17,7 @@ from cross.toolbox import toolbox
 
 JOBS = "2"
 SOURCES = ("agent", "pyproject.toml", "README.md", "LICENSE")
-RECIPE = (Path(__file__), Path(rust.__file__))
+RECIPE = tuple(Path(__file__).with_name(name) for name in ("wheel.py", "rust.py", "backend.py", "target.py"))
 
 
 def environment(target: Target, compiler: Path) -> dict[str, str]:
@@ -57,11 +58,14 @@ def _staged_wheel(target: Target, compiler: Path, stage: Path) -> Path:
     name = f"{target.name}-{cache.key(compiler.name, cache.content([stage]), cache.content(RECIPE))}"
 
     def build(folder: Path) -> None:
+        if target.back_end:
+            leave_out_back_ends(stage / "agent" / "native", target.back_end, compiler)
         options = ["--release", "--locked", "--target", target.triple, "--out", str(folder)]
-        tags = ["--compatibility", target.wheel_platform, "--auditwheel", "check"]
+        tags = ["--compatibility", target.wheel_platform, "--auditwheel", "check", "--compression-level", "9"]
+        profile = [word for setting in target.profile for word in ("--config", setting)]
         print(f"[cargo ] {target.triple}; the first time takes many minutes", flush=True)
         run(
-            [toolbox() / "python", "-m", "maturin", "build", *options, *tags],
+            [toolbox() / "python", "-m", "maturin", "build", *options, *tags, *profile],
             env=environment(target, compiler),
             cwd=stage,
         )

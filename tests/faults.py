@@ -51,25 +51,26 @@ FAULTS = {
     34: "release fails its golden pairs, or crashes in its trial",
     35: "loop hangs: watchdog",
 }
-_TEST = re.compile(r"def test_fault_(\d\d)_\w+")
+_TEST = re.compile(r"def (?:test_)?fault_(\d\d)_\w+")
 
 
 def places() -> dict[int, dict[str, int]]:
     """Number of tests by fault and file."""
     found: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+    # Beside pytest's: the steps of `make test-boot`, on a whole board.
+    for path in (*sorted((ROOT / "tests").rglob("test_*.py")), *sorted((ROOT / "cross").glob("*steps.py"))):
         for number in _TEST.findall(path.read_text()):
-            found[int(number)][str(path.relative_to(ROOT / "tests"))] += 1
+            found[int(number)][str(path.relative_to(ROOT))] += 1
     return found
 
 
 def table() -> str:
     """The table in Markdown."""
     found = places()
-    lines = ["| | fault | tests, in `tests/` |", "| --- | --- | --- |"]
+    lines = ["| | fault | tests; steps: of `make test-boot`, on a whole board |", "| --- | --- | --- |"]
     for number, what in FAULTS.items():
         files = found.get(number, {})
-        where = ", ".join(f"[{Path(name).stem}](tests/{name})" for name in files)
+        where = ", ".join(f"[{Path(name).stem}]({name})" for name in files)
         lines.append(f"| {number} | {what} | {sum(files.values())}: {where} |")
     return "\n".join(lines)
 

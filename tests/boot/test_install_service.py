@@ -36,3 +36,11 @@ def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "etc").write_text("a file in the way")
     with pytest.raises(StorageError, match="sudo"):
         install(tmp_path, Path("/opt/waspi/bin/waspi"))
+
+
+def test_depot_has_a_service_and_options_of_its_own(tmp_path: Path) -> None:
+    written = install(tmp_path, Path("/opt/waspi/bin/waspi"), depot=True)
+    assert [path.name for path in written] == ["waspi-depot.service", "depot.env", "credentials"]
+    text = written[0].read_text()
+    assert "ExecStart=/opt/waspi/bin/waspi depot $WASPI_DEPOT_OPTIONS --repo /srv/waspi/repository" in text
+    assert f"EnvironmentFile=/{written[1].relative_to(tmp_path)}" in text

@@ -21,6 +21,12 @@ PACKAGED = "/usr/lib/waspi/bin/waspi"
 HIDDEN = ("/home", "/root", "/run/user")
 """What ``ProtectHome=yes`` hides from the service."""
 CONFIGURATION = Path("etc/waspi/waspi.toml")
+DEPOT_OPTIONS = Path("etc/waspi/depot.env")
+DEPOT_EXAMPLE = """\
+# Options of `waspi depot`, as waspi-depot.service starts it; it serves /srv/waspi/repository.
+# A file /etc/waspi/credentials/depot.password is there as /run/credentials/waspi-depot.service/waspi_depot.password.
+WASPI_DEPOT_OPTIONS=--broker mqtt://127.0.0.1:1883 --fleet default
+"""
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
@@ -43,23 +49,26 @@ def unit(name: str, program: Path) -> str:
     return text
 
 
-def install(root: Path, program: Path) -> list[Path]:
-    """Write unit, configuration and the credentials' folder below ``root`` (``/`` but in tests); what was written.
+def install(root: Path, program: Path, *, depot: bool = False) -> list[Path]:
+    """Write unit, settings and the credentials' folder below ``root`` (``/`` but in tests); what was written.
 
-    An existing configuration is left alone. Raises ``StorageError`` when ``root`` cannot be written.
+    Settings that exist are left alone. Raises ``StorageError`` when ``root`` cannot be written.
     """
+    name, settings, example = (
+        ("waspi-depot", DEPOT_OPTIONS, DEPOT_EXAMPLE) if depot else ("waspi", CONFIGURATION, EXAMPLE)
+    )
     written = []
     try:
-        service = root / "etc/systemd/system/waspi.service"
+        service = root / f"etc/systemd/system/{name}.service"
         service.parent.mkdir(parents=True, exist_ok=True)
-        service.write_text(unit("waspi", program))
+        service.write_text(unit(name, program))
         written.append(service)
-        configuration = root / CONFIGURATION
-        configuration.parent.mkdir(parents=True, exist_ok=True)
-        if not configuration.exists():
-            configuration.write_text(EXAMPLE, encoding="utf-8")
-            written.append(configuration)
-        credentials = configuration.parent / "credentials"
+        file = root / settings
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            file.write_text(example, encoding="utf-8")
+            written.append(file)
+        credentials = file.parent / "credentials"
         if not credentials.exists():
             credentials.mkdir(mode=0o700)
             written.append(credentials)
@@ -70,16 +79,18 @@ def install(root: Path, program: Path) -> list[Path]:
 
 @app.command(epilog=examples("sudo /opt/waspi/bin/waspi install-service", "waspi install-service --show"))
 def install_service(
+    depot: Annotated[bool, typer.Option("--depot", help="The depot's service instead of the agent's.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Print the unit and write nothing.")] = False,
     root: Annotated[Path, typer.Option("--root", metavar="DIR", help="Write below DIR, for images.")] = Path("/"),
 ) -> int:
     """Install this waspi as a systemd service, hardened and restarted when it fails; starting it is left to you."""
     program = Path(sys.argv[0]).absolute() if Path(sys.argv[0]).name == "waspi" else Path(sys.prefix) / "bin" / "waspi"
     if show:
-        write_line(unit("waspi", program).rstrip("\n"))
+        write_line(unit("waspi-depot" if depot else "waspi", program).rstrip("\n"))
         return ExitCode.OK
-    for path in install(root, program):
+    for path in install(root, program, depot=depot):
         write_line(f"wrote {path}")
     if root == Path("/") and os.path.isdir("/run/systemd/system"):  # noqa: PTH112 - sd_booted(3), as it is documented
-        write_line("next: edit /etc/waspi/waspi.toml, then: systemctl daemon-reload && systemctl enable --now waspi")
+        file, name = ("depot.env", "waspi-depot") if depot else ("waspi.toml", "waspi")
+        write_line(f"next: edit /etc/waspi/{file}, then: systemctl daemon-reload && systemctl enable --now {name}")
     return ExitCode.OK
