@@ -31,7 +31,7 @@ ENGINE: Final[str]
 TARGET: Final[str]
 """Target triple that this binary runs on, for example ``aarch64-unknown-linux-gnu``."""
 FINGERPRINT: Final[str]
-"""What an AOT artifact is bound to: engine, crate version, triple, CPU features. One line of text."""
+"""What an AOT artifact made here is bound to: engine, crate version, triple, CPU features. One line of text."""
 
 @final
 class Bounds:
@@ -148,17 +148,25 @@ class Module:
     """A compiled module, free of guest state; may be shared between threads."""
 
     @staticmethod
-    def compile(wasm: Buffer, *, bounds: Bounds | None = None) -> Module:
+    def compile(wasm: Buffer, *, bounds: Bounds | None = None, target: str | None = None) -> Module:
         """Check the bounds, validate, link, strip custom sections and compile.
 
         Raises ``InvalidModuleError``, ``UnsupportedFeatureError``, ``ModuleTooLargeError``, ``LinkError`` (an import
         that the host does not offer), ``CompileError``. Wants one thread for the compiler.
+
+        With ``target`` the code is for another machine: ``aarch64-unknown-linux-gnu`` or ``x86_64-unknown-linux-gnu``,
+        with no processor features beyond those that every such board has (``neon``, that is Armv8.0-A; x86-64-v2).
+        Such a module can only be serialized; running it raises ``ArtifactError``, also when this machine is one of
+        that kind. ``UsageError`` for any other target, and for any at all where the engine is wasmi, whose artifact is
+        the module itself.
         """
     @staticmethod
     def load(artifact: Buffer) -> Module:
-        """Load what :meth:`serialize` gave, on the same engine only.
+        """Load what :meth:`serialize` gave, on the same engine and kind of machine only.
 
-        Checks magic, length, fingerprint and SHA-256 before the engine sees a byte; raises ``ArtifactError``.
+        Checks magic, length, fingerprint and SHA-256 before the engine sees a byte; raises ``ArtifactError``. Of the
+        fingerprint, engine, crate version and triple must be this machine's; the processor may have more features than
+        the code asks for.
         """
     def serialize(self) -> bytes:
         """The ahead-of-time artifact: header with fingerprint and hash, then native code. Trust it like code."""

@@ -95,14 +95,22 @@ class Module:
 
     @classmethod
     def compile(
-        cls, source: Buffer | str | PathLike[str], *, abi: AbiSource = None, bounds: Bounds | None = None
+        cls,
+        source: Buffer | str | PathLike[str],
+        *,
+        abi: AbiSource = None,
+        bounds: Bounds | None = None,
+        target: str | None = None,
     ) -> Self:
         """Check, validate and compile; ``source`` as in :func:`run`, ``abi`` is kept for the runs.
 
         Raises a :class:`ModuleError` or :class:`CompileError`; custom sections (debug information) are dropped first.
+
+        ``target``: triple of another kind of machine, ``aarch64-unknown-linux-gnu`` or ``x86_64-unknown-linux-gnu``;
+        the module can then only be serialized, for :meth:`load` there. Raises :class:`UsageError` for others.
         """
         description = abi_from(abi)
-        return cls(_wasmer.Module.compile(wasm_from(source), bounds=bounds), description)
+        return cls(_wasmer.Module.compile(wasm_from(source), bounds=bounds, target=target), description)
 
     @classmethod
     def load(cls, artifact: Buffer | PathLike[str], *, abi: AbiSource = None) -> Self:

@@ -19,6 +19,14 @@ def sealed(body: bytes) -> bytes:
     return body + hashlib.sha256(body).digest()
 
 
+def with_fingerprint(artifact: bytes, line: str) -> bytes:
+    """The same code, said to be for another engine or machine."""
+    ours = _wasmer.FINGERPRINT.encode()
+    length = int.from_bytes(artifact[8:12], "little") - len(ours) + len(line.encode())
+    head = artifact[:8] + length.to_bytes(4, "little") + artifact[12:24]
+    return sealed(head + line.encode() + artifact[24 + len(ours) : -32])
+
+
 @pytest.fixture(scope="module")
 def artifact() -> bytes:
     return compile_wat(guest()).serialize()
@@ -60,12 +68,19 @@ def test_every_flipped_bit_is_refused(artifact: bytes) -> None:
 
 def test_a_foreign_engine_is_named(artifact: bytes) -> None:
     """With a hash that fits: the fingerprint alone has to stop it."""
-    ours = _wasmer.FINGERPRINT.encode()
-    for foreign in (ours.replace(b"0.1.0", b"0.0.9"), ours[:-1] + bytes([ours[-1] ^ 1])):
-        body = artifact[:-32].replace(ours, foreign)
-        assert body != artifact[:-32]
+    ours = _wasmer.FINGERPRINT
+    engine, version = _wasmer.ENGINE.split()
+    for foreign in (
+        ours.replace("0.1.0", "0.0.9"),
+        ours.replace(f"{engine} {version}", f"{engine} 0.0.1"),
+        ours.replace("waspi", "wasp", 1),
+        ours.replace("; ", ";", 1),
+        ours + "; more; yet more",
+        ours.partition(";")[0],
+        "",
+    ):
         with pytest.raises(ArtifactError, match="another engine"):
-            _wasmer.Module.load(sealed(body))
+            _wasmer.Module.load(with_fingerprint(artifact, foreign))
 
 
 def test_numbers_at_their_edges(artifact: bytes) -> None:

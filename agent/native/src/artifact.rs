@@ -8,31 +8,25 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::engine::{Compiled, Program};
 use crate::fault::{Fault, Kind};
+use crate::fingerprint::Fingerprint;
 
 const MAGIC: &[u8; 8] = b"waspiAOT";
-/// Raised when code compiled by an earlier revision of this crate must not be used.
-const REVISION: u32 = 2;
 const FIXED: usize = 8 + 4 + 4 + 8;
 const HASH: usize = 32;
 
 /// What `serialize` packs and `load` unpacks.
 pub struct Artifact<'a> {
+    pub fingerprint: Fingerprint,
     pub sha256: String,
     pub shift: u64,
     pub skeleton: &'a [u8],
     pub code: &'a [u8],
 }
 
-/// What an artifact is bound to; one line.
-pub fn fingerprint() -> String {
-    format!("waspi {}.{REVISION}; {}", env!("CARGO_PKG_VERSION"), Compiled::fingerprint())
-}
-
 impl<'a> Artifact<'a> {
     pub fn pack(&self) -> Vec<u8> {
-        let header = format!("{}\n{}\n{}", fingerprint(), self.sha256, self.shift);
+        let header = format!("{}\n{}\n{}", self.fingerprint, self.sha256, self.shift);
         let mut out = Vec::with_capacity(FIXED + header.len() + self.skeleton.len() + self.code.len() + HASH);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&(header.len() as u32).to_le_bytes());
@@ -66,15 +60,12 @@ impl<'a> Artifact<'a> {
         let header = std::str::from_utf8(header).map_err(|_| refuse("its header is damaged"))?;
         let mut lines = header.split('\n');
         let (found, sha256, shift) = (lines.next(), lines.next(), lines.next());
-        let ours = fingerprint();
-        if found != Some(ours.as_str()) {
-            let found = found.unwrap_or_default();
-            return Err(refuse(&format!("it was made by another engine ({found:?}, this one is {ours:?})")));
-        }
+        let fingerprint = Fingerprint::here().admit(found.unwrap_or_default()).map_err(|why| refuse(&why))?;
         if Sha256::digest(body).as_slice() != hash {
             return Err(refuse("its hash is wrong, it was damaged"));
         }
         Ok(Self {
+            fingerprint,
             sha256: sha256.unwrap_or_default().into(),
             shift: shift.and_then(|shift| shift.parse().ok()).ok_or_else(|| refuse("its header is damaged"))?,
             skeleton,

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicI64;
 use std::time::Instant;
 
 use crate::fault::Fault;
+use crate::fingerprint::Machine;
 use crate::host::{Host, Offer, View};
 use crate::limits::Limits;
 use crate::shape::Shape;
@@ -21,11 +22,16 @@ pub trait Program: Sized + Send + Sync {
 
     /// Name and version, for people.
     fn engine() -> String;
-    /// What decides whether native code made elsewhere runs here: engine, target, processor features.
-    fn fingerprint() -> String;
-    /// Compile a stripped module that was surveyed; `imports` has an offer for every function it imports.
-    fn compile(wasm: &[u8], imports: Vec<&'static Offer>, deadline: Instant) -> Result<Self, Fault>;
-    /// Native code as `compile`d on an engine of the same fingerprint, and its hash checked.
+    /// What makes the code, with its version: code of another maker has another form.
+    fn maker() -> String;
+    /// The machine that this process runs on.
+    fn host() -> Machine;
+    /// The least of the machines that `triple` names, to make code for.
+    fn target(triple: &str) -> Result<Machine, Fault>;
+    /// Compile a stripped module that was surveyed; `imports` has an offer for every function it imports. Nothing is
+    /// instantiated of what is compiled for another machine than the host.
+    fn compile(wasm: &[u8], imports: Vec<&'static Offer>, machine: &Machine, deadline: Instant) -> Result<Self, Fault>;
+    /// Native code as `compile`d by the same maker for this machine or a lesser one, and its hash checked.
     fn load(code: &[u8], imports: Vec<&'static Offer>) -> Result<Self, Fault>;
     fn serialize(&self) -> Result<Vec<u8>, Fault>;
     /// A fresh instance, whose start function did not run yet.

@@ -31,6 +31,8 @@ pub enum Kind {
     InputTooLarge,
     /// A call on an instance that an earlier failure has spent.
     Spent,
+    /// A call with arguments that nothing is known of.
+    Usage,
     /// The board: no address space, no thread.
     Device,
     /// A panic or another fault of waspi or its engine.
@@ -68,6 +70,7 @@ impl Kind {
             Self::Canceled => "CanceledError",
             Self::InputTooLarge => "InputTooLargeError",
             Self::Spent => "GuestError",
+            Self::Usage => "UsageError",
             Self::Device => "DeviceError",
             Self::Internal => "WaspiError",
         }

@@ -32,7 +32,7 @@ impl Instance {
         trace: bool,
     ) -> (Result<Self, Fault>, Usage) {
         let clock = Clock::start();
-        let opened = guarded(|| Session::open(&loaded.program, &loaded.shape, &terms, &clock));
+        let opened = guarded(|| Session::open(&loaded, &terms, &clock));
         let mut session = match opened {
             Ok(session) => session,
             Err(fault) => return (Err(fault), Usage::default()),

@@ -13,6 +13,7 @@ mod ending;
 mod engine;
 mod fault;
 mod features;
+mod fingerprint;
 mod host;
 mod instance;
 mod limits;
@@ -73,7 +74,7 @@ fn wat2wasm<'py>(py: Python<'py>, text: &Bound<'py, PyAny>) -> PyResult<Bound<'p
 fn _wasmer(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("ENGINE", Compiled::engine())?;
     m.add("TARGET", target_lexicon::HOST.to_string())?;
-    m.add("FINGERPRINT", artifact::fingerprint())?;
+    m.add("FINGERPRINT", fingerprint::Fingerprint::here().to_string())?;
     m.add_class::<bounds::Bounds>()?;
     m.add_class::<canceller::Canceller>()?;
     m.add_class::<outcome::Outcome>()?;

@@ -7,24 +7,32 @@ use sha2::{Digest, Sha256};
 use crate::artifact::Artifact;
 use crate::bounds::Bounds;
 use crate::engine::{Compiled, Program, link};
-use crate::fault::{Fault, Kind};
+use crate::fault::{Fault, Kind, guarded};
+use crate::fingerprint::{Fingerprint, Machine};
+use crate::host::Offer;
 use crate::shape::Shape;
 use crate::strip::strip;
 use crate::survey::survey;
 
 pub struct Loaded {
-    pub program: Compiled,
+    program: Compiled,
     pub shape: Shape,
     /// Of the bytes that `compile` was given, in hexadecimal digits.
     pub sha256: String,
     /// From offsets in the stripped module's code to offsets in the original.
     pub shift: u64,
     skeleton: Vec<u8>,
+    fingerprint: Fingerprint,
+    /// Whether it was compiled for a machine that the caller named.
+    exported: bool,
 }
 
 impl Loaded {
     /// Survey, link, strip and compile, in this order: nothing is compiled that could not run.
-    pub fn compile(wasm: &[u8], bounds: &Bounds) -> Result<Self, Fault> {
+    ///
+    /// With a `target` it is compiled for the least machine of that triple, and can only be serialized.
+    pub fn compile(wasm: &[u8], bounds: &Bounds, target: Option<&str>) -> Result<Self, Fault> {
+        let machine = target.map_or_else(|| Ok(Compiled::host()), Compiled::target)?;
         let deadline = Instant::now() + Duration::from_millis(bounds.compile_ms);
         survey(wasm, bounds)?;
         let read = |error: wasmparser::BinaryReaderError| Fault::new(Kind::InvalidModule, error.message());
@@ -32,9 +40,17 @@ impl Loaded {
         let imports = link(&shape)?;
         let skeleton = shape.skeleton(wasm).map_err(read)?;
         let stripped = strip(wasm).map_err(read)?;
-        let program = compile(&stripped.wasm, imports, deadline)?;
+        let program = compile(&stripped.wasm, imports, &machine, deadline)?;
         let sha256 = Sha256::digest(wasm).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { program, shape, sha256, shift: stripped.shift, skeleton })
+        Ok(Self {
+            program,
+            shape,
+            sha256,
+            shift: stripped.shift,
+            skeleton,
+            fingerprint: Fingerprint::of(machine),
+            exported: target.is_some(),
+        })
     }
 
     pub fn load(bytes: &[u8]) -> Result<Self, Fault> {
@@ -43,20 +59,46 @@ impl Loaded {
         let shape = Shape::read(&skeleton)
             .map_err(|error| Fault::new(Kind::Artifact, format!("the artifact's skeleton is damaged: {error}")))?;
         let program = Compiled::load(artifact.code, link(&shape)?)?;
-        Ok(Self { program, shape, sha256: artifact.sha256, shift: artifact.shift, skeleton })
+        Ok(Self {
+            program,
+            shape,
+            sha256: artifact.sha256,
+            shift: artifact.shift,
+            skeleton,
+            fingerprint: artifact.fingerprint,
+            exported: false,
+        })
+    }
+
+    /// The code, to be run here.
+    pub fn program(&self) -> Result<&Compiled, Fault> {
+        if !self.exported {
+            return Ok(&self.program);
+        }
+        let message = format!(
+            "this module was compiled for the target {}, to be serialized only: load its artifact there, or compile \
+             without a target to run it here",
+            self.fingerprint.machine.triple
+        );
+        Err(Fault::new(Kind::Artifact, message))
     }
 
     pub fn serialize(&self) -> Result<Vec<u8>, Fault> {
         let code = self.program.serialize()?;
-        let artifact =
-            Artifact { sha256: self.sha256.clone(), shift: self.shift, skeleton: &self.skeleton, code: &code };
+        let artifact = Artifact {
+            fingerprint: self.fingerprint.clone(),
+            sha256: self.sha256.clone(),
+            shift: self.shift,
+            skeleton: &self.skeleton,
+            code: &code,
+        };
         Ok(artifact.pack())
     }
 }
 
 /// A compiler that panics has a bug, or met a module that was made for it to fail.
-fn compile(wasm: &[u8], imports: Vec<&'static crate::host::Offer>, deadline: Instant) -> Result<Compiled, Fault> {
-    crate::fault::guarded(|| Compiled::compile(wasm, imports, deadline)).map_err(|fault| match fault.kind {
+fn compile(wasm: &[u8], imports: Vec<&'static Offer>, machine: &Machine, deadline: Instant) -> Result<Compiled, Fault> {
+    guarded(|| Compiled::compile(wasm, imports, machine, deadline)).map_err(|fault| match fault.kind {
         Kind::Internal => Fault { kind: Kind::Compile, ..fault },
         _ => fault,
     })

@@ -29,7 +29,7 @@ fn run_once(
     input: Input,
 ) -> (Result<Product, Fault>, Usage) {
     let clock = Clock::start();
-    let opened = guarded(|| Session::open(&loaded.program, &loaded.shape, terms, &clock));
+    let opened = guarded(|| Session::open(loaded, terms, &clock));
     match opened {
         Ok(mut session) => session.watched(loaded, terms, &clock, canceller, |session| {
             session.initialize(terms)?;
@@ -42,13 +42,18 @@ fn run_once(
 #[pymethods]
 impl Module {
     #[staticmethod]
-    #[pyo3(signature = (wasm, *, bounds = None))]
-    fn compile(py: Python<'_>, wasm: &Bound<'_, PyAny>, bounds: Option<&Bound<'_, Bounds>>) -> PyResult<Self> {
+    #[pyo3(signature = (wasm, *, bounds = None, target = None))]
+    fn compile(
+        py: Python<'_>,
+        wasm: &Bound<'_, PyAny>,
+        bounds: Option<&Bound<'_, Bounds>>,
+        target: Option<&str>,
+    ) -> PyResult<Self> {
         let lent = Lent::new(wasm)?;
         let bytes = lent.stable(py)?;
         let bytes: &[u8] = &bytes;
         let bounds = bounds.map(|bounds| *bounds.get()).unwrap_or_default();
-        let loaded = py.detach(|| guarded(|| Loaded::compile(bytes, &bounds)));
+        let loaded = py.detach(|| guarded(|| Loaded::compile(bytes, &bounds, target)));
         loaded.map(|loaded| Self(Arc::new(loaded))).map_err(|fault| raise(py, fault))
     }
 

@@ -11,7 +11,6 @@ use crate::host::Host;
 use crate::limits::Limits;
 use crate::loaded::Loaded;
 use crate::log::Log;
-use crate::shape::Shape;
 use crate::watchdog::{self, Slot, Stop};
 
 type Instance = <Compiled as Program>::Guest;
@@ -97,9 +96,10 @@ impl Clock {
 
 impl Session {
     /// A fresh instance that has not run yet.
-    pub fn open(program: &Compiled, shape: &Shape, terms: &Terms, clock: &Clock) -> Result<Self, Fault> {
-        let verdict = terms.abi.check(shape)?;
-        let needed = shape.memory.map_or(0, |pages| pages.minimum * 65_536);
+    pub fn open(loaded: &Loaded, terms: &Terms, clock: &Clock) -> Result<Self, Fault> {
+        let program = loaded.program()?;
+        let verdict = terms.abi.check(&loaded.shape)?;
+        let needed = loaded.shape.memory.map_or(0, |pages| pages.minimum * 65_536);
         if needed > terms.limits.memory {
             return Err(Fault::new(
                 Kind::MemoryLimit,

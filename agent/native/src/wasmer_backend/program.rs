@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use wasmer::sys::{CompilerConfig, Cranelift, EngineBuilder, Features, NativeEngineExt};
-use wasmer_types::target::{CpuFeature, Triple};
+use wasmer_types::target::{CpuFeature, Target, Triple};
 use wasmer_types::{CompilationProgressCallback, CompileError, UserAbort};
 
 use super::guest::Guest;
@@ -15,8 +15,26 @@ use super::slim::slim;
 use super::tunables::Tunables;
 use crate::engine;
 use crate::fault::{Fault, Kind};
+use crate::fingerprint::Machine;
 use crate::host::{Host, Offer};
 use crate::limits::Limits;
+
+/// What code can be made for from anywhere, with the features that each such processor has: Armv8.0-A, which is a
+/// Raspberry Pi 3, and x86-64-v2, which is any since 2009 (below it, Cranelift calls library functions that Wasmer lacks).
+const TARGETS: [(&str, &[CpuFeature]); 2] = [
+    ("aarch64-unknown-linux-gnu", &[CpuFeature::NEON]),
+    (
+        "x86_64-unknown-linux-gnu",
+        &[
+            CpuFeature::SSE2,
+            CpuFeature::SSE3,
+            CpuFeature::SSSE3,
+            CpuFeature::SSE41,
+            CpuFeature::SSE42,
+            CpuFeature::POPCNT,
+        ],
+    ),
+];
 
 /// The code, shared by the module and its instances. Each module has an engine of its own: Wasmer frees code only with
 /// its engine, takes a lock on it while compiling, and the metering serves one module.
@@ -43,20 +61,35 @@ impl engine::Program for Program {
         format!("wasmer {}", wasmer_vm::VERSION)
     }
 
-    fn fingerprint() -> String {
-        let mut features: Vec<_> = CpuFeature::for_host().iter().map(|feature| feature.to_string()).collect();
-        features.sort();
-        format!("{} cranelift; {}; {}", Self::engine(), Triple::host(), features.join(","))
+    fn maker() -> String {
+        format!("{} cranelift", Self::engine())
     }
 
-    fn compile(wasm: &[u8], imports: Vec<&'static Offer>, deadline: Instant) -> Result<Self, Fault> {
+    fn host() -> Machine {
+        machine(&Triple::host().to_string(), CpuFeature::for_host().iter())
+    }
+
+    fn target(triple: &str) -> Result<Machine, Fault> {
+        let known = TARGETS.iter().find(|(name, _)| *name == triple);
+        known.map(|(name, features)| machine(name, features.iter().copied())).ok_or_else(|| {
+            let names: Vec<_> = TARGETS.iter().map(|(name, _)| *name).collect();
+            let message = format!(
+                "nothing can be compiled for {triple:?}: name one of {}, or leave the target out to compile for this \
+                 machine",
+                names.join(", ")
+            );
+            Fault::new(Kind::Usage, message)
+        })
+    }
+
+    fn compile(wasm: &[u8], imports: Vec<&'static Offer>, machine: &Machine, deadline: Instant) -> Result<Self, Fault> {
         let mut compiler = Cranelift::default();
         // One thread: compiling happens beside running jobs, and its memory is bounded by one function at a time.
         compiler.num_threads(NonZero::<usize>::MIN);
         compiler.push_middleware(Arc::new(Metering::default()));
         let mut features = Features::none();
         features.reference_types(true).simd(true).bulk_memory(true).multi_value(true).extended_const(true);
-        let builder = EngineBuilder::new(compiler).set_features(Some(features));
+        let builder = EngineBuilder::new(compiler).set_features(Some(features)).set_target(Some(target(machine)));
         let mut engine = wasmer::Engine::from(builder);
         engine.set_tunables(Tunables::for_compiling());
         let patience = CompilationProgressCallback::new(move |_| {
@@ -86,6 +119,16 @@ impl engine::Program for Program {
     fn instantiate(&self, limits: &Limits, host: Host) -> Result<Guest, Fault> {
         Guest::new(self.0.clone(), limits, host)
     }
+}
+
+fn machine(triple: &str, features: impl Iterator<Item = CpuFeature>) -> Machine {
+    Machine { triple: triple.into(), features: features.map(|feature| feature.to_string()).collect() }
+}
+
+/// A machine that this backend named, in Wasmer's words.
+fn target(machine: &Machine) -> Target {
+    let features = machine.features.iter().filter_map(|feature| feature.parse::<CpuFeature>().ok()).collect();
+    Target::new(machine.triple.parse().expect("a triple of this backend"), features)
 }
 
 fn compile_fault(error: CompileError) -> Fault {

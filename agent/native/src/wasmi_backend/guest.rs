@@ -45,7 +45,14 @@ impl Guest {
         let caps = StoreLimitsBuilder::new().memory_size(cap).table_elements(TABLE_ELEMENTS).build();
         let mut store = Store::new(engine, Env { host, limits: caps, memory: None });
         store.limiter(|env| &mut env.limits);
-        Self { store, module: module.clone(), imports: imports.to_vec(), instance: None, tank: 0, floor: Box::default() }
+        Self {
+            store,
+            module: module.clone(),
+            imports: imports.to_vec(),
+            instance: None,
+            tank: 0,
+            floor: Box::default(),
+        }
     }
 
     /// Move up to a slice from the tank to wasmi; `false` when there is less than `needed`, or the floor was raised.

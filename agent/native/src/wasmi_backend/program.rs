@@ -1,5 +1,6 @@
 //! Translated code.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use wasmi::{CompilationMode, Config, Engine, Module};
@@ -8,6 +9,7 @@ use super::guest::Guest;
 use super::lift::lift;
 use crate::engine;
 use crate::fault::{Fault, Kind};
+use crate::fingerprint::Machine;
 use crate::host::{Host, Offer};
 use crate::limits::Limits;
 
@@ -48,12 +50,25 @@ impl engine::Program for Program {
         format!("wasmi {VERSION}")
     }
 
-    fn fingerprint() -> String {
-        format!("{}; {}", Self::engine(), target_lexicon::HOST)
+    fn maker() -> String {
+        Self::engine()
+    }
+
+    fn host() -> Machine {
+        Machine { triple: target_lexicon::HOST.to_string(), features: BTreeSet::new() }
+    }
+
+    fn target(triple: &str) -> Result<Machine, Fault> {
+        let message = format!(
+            "nothing can be compiled for {triple:?} here: the engine is {}, an interpreter, whose artifact is the module \
+             itself; leave the target out",
+            Self::engine()
+        );
+        Err(Fault::new(Kind::Usage, message))
     }
 
     /// Translation is linear in the module's length, which is bounded: the deadline needs no watching.
-    fn compile(wasm: &[u8], imports: Vec<&'static Offer>, _deadline: Instant) -> Result<Self, Fault> {
+    fn compile(wasm: &[u8], imports: Vec<&'static Offer>, _: &Machine, _: Instant) -> Result<Self, Fault> {
         let (engine, module) = translate(wasm).map_err(|error| {
             let message = format!("the translator gave up: {error}; please report this with the module");
             Fault::new(Kind::Compile, message)
