@@ -7,6 +7,7 @@ that ended a run carries ``log``, ``fuel``, ``memory_bytes`` and ``run_us``, a t
 On 64-bit targets the engine is Wasmer with Cranelift, on 32-bit ARM it is wasmi behind the same API.
 """
 
+from types import TracebackType
 from typing import Final, Literal, final
 
 from typing_extensions import Buffer  # in collections.abc only from Python 3.12
@@ -134,14 +135,24 @@ class Outcome:
 
 @final
 class Instance:
-    """A module that is instantiated once and called many times: guest state survives between the calls."""
+    """A module that is instantiated once and called many times: guest state survives between the calls.
+
+    A context manager, which closes it.
+    """
 
     def run(self, input: Buffer) -> Outcome:
         """Run once; fuel, time, output and log limits hold for each call.
 
         After any failure the instance is spent and every further call raises a plain ``GuestError`` that says so. Calls
-        from several threads wait for each other.
+        from several threads wait for each other. Raises what :meth:`Module.run` raises, and ``UsageError`` after
+        :meth:`close`.
         """
+    def close(self) -> None:
+        """Let the guest's memory go, after a call that is under way in another thread. Idempotent."""
+    def __enter__(self) -> Instance: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
 
 @final
 class Module:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
 from waspi import _wasmer
-from waspi._wasmer import Bounds, Canceller, Outcome
+from waspi._wasmer import Bounds, Canceller, Instance, Outcome
 from waspi.abi_description import AbiSource, abi_from
 from waspi.errors import OperatorError, UsageError
 from waspi.model.limits import DEFAULT_LIMITS, Limits
@@ -164,7 +164,7 @@ class Module:
         """Make an instance for many calls; guest state survives between them, limits hold for each call."""
         arguments = self._arguments(abi, **options)
         try:
-            return Instance(self.native.instantiate(**arguments))
+            return self.native.instantiate(**arguments)
         except OverflowError as error:
             raise _out_of_range(arguments) from error
 
@@ -223,30 +223,3 @@ def _out_of_range(arguments: _RunArguments) -> UsageError:
     numbers = {name: value for name, value in arguments.items() if isinstance(value, int)}
     worst = max(numbers, key=lambda name: abs(numbers[name]) if numbers[name] >= 0 else 1 << 65)
     return UsageError(f"{worst} cannot be {numbers[worst]}; give a number from 0 to {_LARGEST}")
-
-
-class Instance:
-    """A module instantiated once and called many times, on the thread that made it; a context manager."""
-
-    __slots__ = ("_native",)
-
-    def __init__(self, native: _wasmer.Instance) -> None:
-        self._native: _wasmer.Instance | None = native
-
-    def run(self, input: Buffer) -> Outcome:  # noqa: A002 - the ABI's own word
-        """Call the entry with ``input``; after a trap, a limit or a cancel the instance is spent (``GuestError``)."""
-        if self._native is None:
-            raise UsageError("this instance was closed; instantiate the module again")
-        return self._native.run(input)
-
-    def close(self) -> None:
-        """Let the guest's memory go. Idempotent."""
-        self._native = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -58,8 +58,18 @@ pub trait Guest: Send {
     fn start(&mut self) -> Result<(), Ending>;
     /// An exported function.
     fn callee(&mut self, name: &str) -> Option<Self::Callee>;
+    /// Enter the guest for all the calls of `work`.
+    ///
+    /// A call that does not return may leave `work` where it stands: what `work` owns then is never dropped. So until
+    /// its last call it owns numbers and references only.
+    fn enter<T, E: From<Ending>>(&mut self, work: impl FnOnce(&mut Entered<'_, Self>) -> Result<T, E>) -> Result<T, E>
+    where
+        Self: Sized;
     /// Call with 32-bit arguments; the result's raw bits.
-    fn call(&mut self, callee: Self::Callee, args: &[u32]) -> Result<u64, Ending>;
+    ///
+    /// # Safety
+    /// Only while the guest is entered.
+    unsafe fn call(&mut self, callee: Self::Callee, args: [u32; 2]) -> Result<u64, Ending>;
     /// The linear memory as it is now.
     fn memory(&self) -> View;
     /// What the fuel must not fall below: raised by the watchdog to stop this instance; valid as long as that lives.
@@ -69,6 +79,28 @@ pub trait Guest: Send {
     /// Negative when the guest has used more than it had.
     fn fuel_left(&self) -> i64;
     fn host(&mut self) -> &mut Host;
+}
+
+/// A guest that was entered, so that its functions can be called.
+pub struct Entered<'a, G: Guest>(&'a mut G);
+
+impl<'a, G: Guest> Entered<'a, G> {
+    /// # Safety
+    /// Only for [`Guest::enter`], and not longer than it lasts.
+    pub unsafe fn new(guest: &'a mut G) -> Self {
+        Self(guest)
+    }
+
+    /// Call with as many of the 32-bit arguments as the function has parameters; the result's raw bits.
+    pub fn call(&mut self, callee: G::Callee, args: [u32; 2]) -> Result<u64, Ending> {
+        // SAFETY: the guest was entered.
+        unsafe { self.0.call(callee, args) }
+    }
+
+    /// The linear memory as it is now.
+    pub fn memory(&self) -> View {
+        self.0.memory()
+    }
 }
 
 /// The offers for a module's imports, in order; a fault names what is not offered.

@@ -1,6 +1,6 @@
 //! `waspi._wasmer.Instance`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 
@@ -10,7 +10,7 @@ use crate::fault::{Fault, Kind, guarded};
 use crate::loaded::Loaded;
 use crate::outcome::Outcome;
 use crate::raise::raise_run;
-use crate::run::{Clock, Input, Product, Session, Terms, Usage};
+use crate::run::{Clock, Input, Report, Session, Terms};
 
 /// See `_wasmer.pyi`.
 #[pyclass(frozen, module = "waspi._wasmer")]
@@ -19,8 +19,14 @@ pub struct Instance {
     terms: Terms,
     canceller: Option<Py<Canceller>>,
     trace: bool,
-    /// `None` once a failure has spent it.
-    session: Mutex<Option<Session>>,
+    state: Mutex<State>,
+}
+
+enum State {
+    Open(Session),
+    /// A failure has spent it.
+    Spent,
+    Closed,
 }
 
 impl Instance {
@@ -30,35 +36,44 @@ impl Instance {
         terms: Terms,
         canceller: Option<Py<Canceller>>,
         trace: bool,
-    ) -> (Result<Self, Fault>, Usage) {
-        let clock = Clock::start();
-        let opened = guarded(|| Session::open(&loaded, &terms, &clock));
-        let mut session = match opened {
-            Ok(session) => session,
-            Err(fault) => return (Err(fault), Usage::default()),
-        };
-        let (done, usage) = session.watched(&loaded, &terms, &clock, canceller.as_ref().map(Py::get), |session| {
-            session.initialize(&terms)?;
-            Ok(())
-        });
-        let instance = done.map(|()| Self { loaded, terms, canceller, trace, session: Mutex::new(Some(session)) });
-        (instance, usage)
+        report: &mut Report,
+    ) -> Result<Self, Box<Fault>> {
+        let session = Clock::with(|clock| {
+            let mut session = guarded(|| Session::open(&loaded, &terms, clock))?;
+            let canceller = canceller.as_ref().map(Py::get);
+            session.watched(&loaded, &terms, clock, canceller, report, |session, _| session.initialize(&terms))?;
+            Ok::<_, Box<Fault>>(session)
+        })?;
+        Ok(Self { loaded, terms, canceller, trace, state: Mutex::new(State::Open(session)) })
     }
 
-    fn call(&self, input: Input) -> (Result<Product, Fault>, Usage) {
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(open) = session.as_mut() else {
-            let message = "this instance is spent: an earlier call on it failed; make a new one";
-            return (Err(Fault::new(Kind::Spent, message)), Usage::default());
+    fn call(&self, input: Input, report: &mut Report) -> Result<(), Box<Fault>> {
+        let mut state = self.state();
+        let session = match &mut *state {
+            State::Open(session) => session,
+            State::Spent => {
+                let message = "this instance is spent: an earlier call on it failed; make a new one";
+                return Err(Fault::new(Kind::Spent, message).into());
+            }
+            State::Closed => {
+                let message = "this instance was closed; instantiate the module again";
+                return Err(Fault::new(Kind::Usage, message).into());
+            }
         };
-        let clock = Clock::start();
         let canceller = self.canceller.as_ref().map(Py::get);
-        let (result, usage) =
-            open.watched(&self.loaded, &self.terms, &clock, canceller, |session| session.call(input, &self.terms));
-        if result.is_err() {
-            *session = None;
+        let done = Clock::with(|clock| {
+            session.watched(&self.loaded, &self.terms, clock, canceller, report, |session, report| {
+                session.call(input, &self.terms, report)
+            })
+        });
+        if done.is_err() {
+            *state = State::Spent;
         }
-        (result, usage)
+        done
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -67,8 +82,22 @@ impl Instance {
     fn run(&self, py: Python<'_>, input: &Bound<'_, PyAny>) -> PyResult<Outcome> {
         let lent = Lent::new(input)?;
         let input = lent.input();
-        let (result, usage) = py.detach(|| self.call(input));
-        let product = result.map_err(|fault| raise_run(py, fault, &usage))?;
-        Ok(Outcome::new(py, &product, &usage, self.trace))
+        let mut report = Report::default();
+        let done = py.detach(|| self.call(input, &mut report));
+        done.map_err(|fault| raise_run(py, &fault, &report.usage))?;
+        Ok(Outcome::new(py, &report, self.trace))
+    }
+
+    fn close(&self, py: Python<'_>) {
+        // A call that goes on in another thread holds the lock, and wants the GIL when it is done.
+        py.detach(|| *self.state() = State::Closed);
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __exit__(&self, py: Python<'_>, _kind: Py<PyAny>, _error: Py<PyAny>, _trace: Py<PyAny>) {
+        self.close(py);
     }
 }

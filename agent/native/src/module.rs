@@ -15,7 +15,7 @@ use crate::limits::Limits;
 use crate::loaded::Loaded;
 use crate::outcome::Outcome;
 use crate::raise::{raise, raise_run};
-use crate::run::{Clock, Input, Product, Session, Terms, Usage};
+use crate::run::{Clock, Input, Report, Session, Terms};
 
 /// See `_wasmer.pyi`.
 #[pyclass(frozen, module = "waspi._wasmer")]
@@ -27,16 +27,15 @@ fn run_once(
     terms: &Terms,
     canceller: Option<&Canceller>,
     input: Input,
-) -> (Result<Product, Fault>, Usage) {
-    let clock = Clock::start();
-    let opened = guarded(|| Session::open(loaded, terms, &clock));
-    match opened {
-        Ok(mut session) => session.watched(loaded, terms, &clock, canceller, |session| {
+    report: &mut Report,
+) -> Result<(), Box<Fault>> {
+    Clock::with(|clock| {
+        let mut session = guarded(|| Session::open(loaded, terms, clock))?;
+        session.watched(loaded, terms, clock, canceller, report, |session, report| {
             session.initialize(terms)?;
-            session.call(input, terms)
-        }),
-        Err(fault) => (Err(fault), Usage::default()),
-    }
+            session.call(input, terms, report)
+        })
+    })
 }
 
 #[pymethods]
@@ -115,9 +114,10 @@ impl Module {
             limits: Limits::new(fuel, memory_bytes, time_ms, output_bytes, log_bytes),
         };
         let canceller = canceller.map(Bound::get);
-        let (result, usage) = py.detach(|| run_once(&self.0, &terms, canceller, input));
-        let product = result.map_err(|fault| raise_run(py, fault, &usage))?;
-        Ok(Outcome::new(py, &product, &usage, trace))
+        let mut report = Report::default();
+        let done = py.detach(|| run_once(&self.0, &terms, canceller, input, &mut report));
+        done.map_err(|fault| raise_run(py, &fault, &report.usage))?;
+        Ok(Outcome::new(py, &report, trace))
     }
 
     #[pyo3(signature = (*, memory = "memory", alloc = "alloc", entry = "append", headroom = 30, fuel = None,
@@ -144,8 +144,9 @@ impl Module {
             limits: Limits::new(fuel, memory_bytes, time_ms, output_bytes, log_bytes),
         };
         let loaded = self.0.clone();
-        let (result, usage) = py.detach(|| Instance::open(loaded, terms, canceller, trace));
-        result.map_err(|fault| raise_run(py, fault, &usage))
+        let mut report = Report::default();
+        let opened = py.detach(|| Instance::open(loaded, terms, canceller, trace, &mut report));
+        opened.map_err(|fault| raise_run(py, &fault, &report.usage))
     }
 
     #[pyo3(signature = (*, memory = "memory", alloc = "alloc", entry = "append"))]

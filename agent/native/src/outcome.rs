@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-use crate::run::{Product, Trace, Usage};
+use crate::run::{Report, Trace};
 
 /// See `_wasmer.pyi`.
 #[pyclass(frozen, module = "waspi._wasmer")]
@@ -18,18 +18,19 @@ pub struct Outcome {
     memory_bytes: u64,
     #[pyo3(get)]
     run_us: u64,
-    trace: Option<Trace>,
+    trace: Option<Box<Trace>>,
 }
 
 impl Outcome {
-    pub fn new(py: Python<'_>, product: &Product, usage: &Usage, traced: bool) -> Self {
+    pub fn new(py: Python<'_>, report: &Report, traced: bool) -> Self {
+        let usage = &report.usage;
         Self {
-            output: PyBytes::new(py, &product.output).unbind(),
+            output: PyBytes::new(py, &report.output).unbind(),
             log: PyBytes::new(py, &usage.log).unbind(),
             fuel: usage.fuel,
             memory_bytes: usage.memory_bytes,
             run_us: usage.run_us,
-            trace: traced.then_some(product.trace),
+            trace: traced.then(|| Box::new(report.trace)),
         }
     }
 }

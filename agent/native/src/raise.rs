@@ -16,8 +16,8 @@ pub fn raise(py: Python<'_>, fault: Fault) -> PyErr {
 }
 
 /// The exception for a fault that ended a run, with the run's log and usage.
-pub fn raise_run(py: Python<'_>, fault: Fault, usage: &Usage) -> PyErr {
-    build(py, &fault, Some(usage)).unwrap_or_else(|error| error)
+pub fn raise_run(py: Python<'_>, fault: &Fault, usage: &Usage) -> PyErr {
+    build(py, fault, Some(usage)).unwrap_or_else(|error| error)
 }
 
 fn build(py: Python<'_>, fault: &Fault, usage: Option<&Usage>) -> PyResult<PyErr> {

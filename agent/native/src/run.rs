@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::abi::{Abi, DEALLOC, INITIALIZE, Verdict};
 use crate::canceller::Canceller;
 use crate::ending;
@@ -38,7 +40,7 @@ pub struct Usage {
 }
 
 /// What happened in memory.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Trace {
     pub pointer: u32,
     pub input_size: u64,
@@ -50,9 +52,15 @@ pub struct Trace {
     pub memory_bytes: u64,
 }
 
-pub struct Product {
-    pub output: Vec<u8>,
+/// What a run gives, filled in as it goes on; what has failed has no output and no trace.
+///
+/// The caller lends it, since returning that much through every layer costs more than a small guest's own work.
+#[derive(Default)]
+pub struct Report {
+    /// The result's bytes; without an allocation where they are few.
+    pub output: SmallVec<[u8; 256]>,
     pub trace: Trace,
+    pub usage: Usage,
 }
 
 /// What the caller decides about a run.
@@ -75,14 +83,16 @@ pub struct Session {
 unsafe impl Send for Session {}
 
 /// When a run began, and the slot that it is watched in.
-pub struct Clock {
+pub struct Clock<'a> {
     begin: u64,
-    slot: Arc<Slot>,
+    slot: &'a Arc<Slot>,
 }
 
-impl Clock {
-    pub fn start() -> Self {
-        Self { begin: watchdog::now(), slot: Slot::current() }
+impl Clock<'_> {
+    /// Do `work` by a clock that starts now, in the slot of this thread.
+    pub fn with<T>(work: impl FnOnce(&Clock<'_>) -> T) -> T {
+        let begin = watchdog::now();
+        Slot::with_current(|slot| work(&Clock { begin, slot }))
     }
 
     fn deadline(&self, limits: &Limits) -> Option<u64> {
@@ -96,7 +106,7 @@ impl Clock {
 
 impl Session {
     /// A fresh instance that has not run yet.
-    pub fn open(loaded: &Loaded, terms: &Terms, clock: &Clock) -> Result<Self, Fault> {
+    pub fn open(loaded: &Loaded, terms: &Terms, clock: &Clock<'_>) -> Result<Self, Fault> {
         let program = loaded.program()?;
         let verdict = terms.abi.check(&loaded.shape)?;
         let needed = loaded.shape.memory.map_or(0, |pages| pages.minimum * 65_536);
@@ -116,12 +126,12 @@ impl Session {
     }
 
     /// Start function and `_initialize`: once, before the first call.
-    pub fn initialize(&mut self, terms: &Terms) -> Result<(), Ending> {
+    pub fn initialize(&mut self, terms: &Terms) -> Result<(), Broken> {
         self.guest.start()?;
         if self.verdict.initialize
             && let Some(callee) = self.guest.callee(INITIALIZE)
         {
-            self.guest.call(callee, &[])?;
+            self.guest.enter(|guest| guest.call(callee, [0; 2]))?;
         }
         self.alloc = self.guest.callee(&terms.abi.alloc);
         self.entry = self.guest.callee(&terms.abi.entry);
@@ -132,34 +142,38 @@ impl Session {
     }
 
     /// Watch `work`, and translate what comes of it.
-    pub fn watched<T>(
+    pub fn watched(
         &mut self,
         loaded: &Loaded,
         terms: &Terms,
-        clock: &Clock,
+        clock: &Clock<'_>,
         canceller: Option<&Canceller>,
-        work: impl FnOnce(&mut Self) -> Result<T, Broken>,
-    ) -> (Result<T, Fault>, Usage) {
+        report: &mut Report,
+        work: impl FnOnce(&mut Self, &mut Report) -> Result<(), Broken>,
+    ) -> Result<(), Box<Fault>> {
         let tank = terms.limits.tank();
         self.guest.set_fuel(tank);
-        self.guest.host().slot = clock.slot.clone();
+        let host = self.guest.host();
+        if !Arc::ptr_eq(&host.slot, clock.slot) {
+            host.slot = clock.slot.clone();
+        }
         // SAFETY: the guest outlives this function, which disarms the slot whatever `work` does.
         let armed = unsafe { clock.slot.arm(self.guest.floor(), clock.deadline(&terms.limits)) };
-        let attached = armed.and_then(|()| canceller.map_or(Ok(()), |canceller| canceller.attach(&clock.slot)));
+        let attached = armed.and_then(|()| canceller.map_or(Ok(()), |canceller| canceller.attach(clock.slot)));
         let worked = match attached {
             Ok(()) => {
-                let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(self)));
-                worked.unwrap_or_else(|payload| Err(Broken::Fault(Fault::panic(payload.as_ref()))))
+                let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(self, report)));
+                worked.unwrap_or_else(|payload| Err(Fault::panic(payload.as_ref()).into()))
             }
-            Err(fault) => Err(Broken::Fault(fault)),
+            Err(fault) => Err(fault.into()),
         };
         if let Some(canceller) = canceller {
-            canceller.detach(&clock.slot);
+            canceller.detach(clock.slot);
         }
         let stopped = clock.slot.disarm();
         let left = self.guest.fuel_left();
         let dry = stopped.is_none() && left < 0;
-        let usage = Usage {
+        report.usage = Usage {
             log: self.guest.host().log.take(),
             fuel: (tank - left.max(0)) as u64,
             memory_bytes: self.guest.memory().size as u64,
@@ -167,76 +181,75 @@ impl Session {
         };
         // The last stretch of code may have used more than was left.
         let worked = if dry && worked.is_ok() { Err(Ending::OutOfFuel { function: None }.into()) } else { worked };
-        let result = worked.map_err(|broken| match broken {
+        worked.map_err(|broken| match broken {
             Broken::Fault(fault) => fault,
-            Broken::Ending(end) => ending::explain(end, stopped, loaded, &terms.limits),
-        });
-        (result, usage)
+            Broken::Ending(end) => Box::new(ending::explain(*end, stopped, loaded, &terms.limits)),
+        })
     }
 
     /// Run the entry once.
-    pub fn call(&mut self, input: Input, terms: &Terms) -> Result<Product, Broken> {
+    pub fn call(&mut self, input: Input, terms: &Terms, report: &mut Report) -> Result<(), Broken> {
         let size = buffer_size(input, terms.abi.headroom)?;
         let alloc = self.alloc.expect("checked by the ABI's verdict");
         let entry = self.entry.expect("checked by the ABI's verdict");
+        let (dealloc, packed) = (self.dealloc, self.verdict.packed);
+        // What is allocated in here while the guest may still trap belongs to `report`, or it would leak.
+        self.guest.enter(|guest| {
+            let pointer = guest.call(alloc, [size, 0])? as u32;
+            let memory = guest.memory();
+            inside(&terms.abi.alloc, "a buffer", pointer, size, memory.size)?;
+            // SAFETY: `input` is lent for the run; `inside` has checked the other end; host and guest memory never
+            // overlap.
+            unsafe { std::ptr::copy_nonoverlapping(input.address, memory.base.add(pointer as usize), input.length) };
 
-        let pointer = self.guest.call(alloc, &[size])? as u32;
-        let memory = self.guest.memory();
-        inside(&terms.abi.alloc, "a buffer", pointer, size, memory.size)?;
-        // SAFETY: `input` is lent for the run; `inside` has checked the other end; host and guest memory never overlap.
-        unsafe { std::ptr::copy_nonoverlapping(input.address, memory.base.add(pointer as usize), input.length) };
-
-        let word = self.guest.call(entry, &[pointer, input.length as u32])?;
-        let memory = self.guest.memory();
-        let (start, length) = if self.verdict.packed {
-            ((word >> 32) as u32, word as u32)
-        } else {
-            (pointer, plain_size(&terms.abi, word as u32, size, input.length)?)
-        };
-        inside(&terms.abi.entry, "a result", start, length, memory.size)?;
-        if let Some(limit) = terms.limits.output
-            && u64::from(length) > limit
-        {
-            let message = format!("the result has {length} bytes, the limit is {limit}: raise it or return less");
-            return Err(Fault::new(Kind::OutputLimit, message).into());
-        }
-        // SAFETY: `inside` has checked both ends, and the guest does not run.
-        let output = unsafe { std::slice::from_raw_parts(memory.base.add(start as usize), length as usize) }.to_vec();
-        let trace = Trace {
-            pointer,
-            input_size: input.length as u64,
-            buffer_size: size,
-            memory_address: memory.base as u64,
-            buffer_address: memory.base as u64 + u64::from(pointer),
-            new_size: length,
-            result_pointer: start,
-            memory_bytes: memory.size as u64,
-        };
-        if let Some(dealloc) = self.dealloc {
-            self.guest.call(dealloc, &[pointer, size])?;
-            if start != pointer && length > 0 {
-                self.guest.call(dealloc, &[start, length])?;
+            let word = guest.call(entry, [pointer, input.length as u32])?;
+            let memory = guest.memory();
+            let (start, length) = if packed {
+                ((word >> 32) as u32, word as u32)
+            } else {
+                (pointer, plain_size(&terms.abi, word as u32, size, input.length)?)
+            };
+            inside(&terms.abi.entry, "a result", start, length, memory.size)?;
+            short(length, terms.limits.output)?;
+            // SAFETY: `inside` has checked both ends, and the guest does not run.
+            let result = unsafe { std::slice::from_raw_parts(memory.base.add(start as usize), length as usize) };
+            report.output.extend_from_slice(result);
+            report.trace = Trace {
+                pointer,
+                input_size: input.length as u64,
+                buffer_size: size,
+                memory_address: memory.base as u64,
+                buffer_address: memory.base as u64 + u64::from(pointer),
+                new_size: length,
+                result_pointer: start,
+                memory_bytes: memory.size as u64,
+            };
+            if let Some(dealloc) = dealloc {
+                guest.call(dealloc, [pointer, size])?;
+                if start != pointer && length > 0 {
+                    guest.call(dealloc, [start, length])?;
+                }
             }
-        }
-        Ok(Product { output, trace })
+            Ok(())
+        })
     }
 }
 
-/// Why a run did not reach its end.
+/// Why a run did not reach its end; boxed, so that success is handed on in a register.
 pub enum Broken {
-    Fault(Fault),
-    Ending(Ending),
+    Fault(Box<Fault>),
+    Ending(Box<Ending>),
 }
 
 impl From<Fault> for Broken {
     fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
+        Self::Fault(Box::new(fault))
     }
 }
 
 impl From<Ending> for Broken {
     fn from(ending: Ending) -> Self {
-        Self::Ending(ending)
+        Self::Ending(Box::new(ending))
     }
 }
 
@@ -287,6 +300,16 @@ fn plain_size(abi: &Abi, found: u32, buffer: u32, input: usize) -> Result<u32, F
             u64::from(found).saturating_sub(input as u64)
         ),
     ))
+}
+
+fn short(length: u32, limit: Option<u64>) -> Result<(), Fault> {
+    match limit {
+        Some(limit) if u64::from(length) > limit => Err(Fault::new(
+            Kind::OutputLimit,
+            format!("the result has {length} bytes, the limit is {limit}: raise it or return less"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Addresses beyond 2 GiB are mostly negative numbers by mistake.

@@ -8,20 +8,22 @@
 //! One thread serves the process. It sleeps until the earliest deadline that it knows; arming a run costs a lock that
 //! nobody else holds, and a wake-up only when its deadline comes before that.
 
-use std::cell::RefCell;
+use std::cell::OnceCell;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, Weak};
 use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::fault::{Fault, Kind};
 
 const NEVER: u64 = u64::MAX;
 
-/// Nanoseconds since the first use in this process.
+/// Nanoseconds of the kernel's monotonic clock; read without the arithmetic of `Instant`, twice in every run.
 pub fn now() -> u64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    START.get_or_init(Instant::now).elapsed().as_nanos() as u64
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a local; this clock is there on every Linux.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 /// Why a run was stopped.
@@ -50,7 +52,7 @@ pub struct Slot {
 }
 
 thread_local! {
-    static SLOT: RefCell<Option<Arc<Slot>>> = const { RefCell::new(None) };
+    static SLOT: OnceCell<Arc<Slot>> = const { OnceCell::new() };
 }
 
 static SLOTS: Mutex<Vec<Weak<Slot>>> = Mutex::new(Vec::new());
@@ -63,21 +65,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Slot {
-    /// The slot of this thread.
-    pub fn current() -> Arc<Self> {
-        SLOT.with_borrow_mut(|slot| {
-            slot.get_or_insert_with(|| {
-                let slot = Arc::new(Self {
-                    target: Mutex::new(Target { floor: None, deadline: NEVER, stop: None }),
-                    bell: Condvar::new(),
-                });
-                let mut slots = lock(&SLOTS);
-                slots.retain(|slot| slot.strong_count() > 0);
-                slots.push(Arc::downgrade(&slot));
-                slot
-            })
-            .clone()
-        })
+    /// Do `work` with the slot of this thread.
+    pub fn with_current<T>(work: impl FnOnce(&Arc<Self>) -> T) -> T {
+        SLOT.with(|slot| work(slot.get_or_init(Self::register)))
+    }
+
+    fn register() -> Arc<Self> {
+        let slot = Arc::new(Self {
+            target: Mutex::new(Target { floor: None, deadline: NEVER, stop: None }),
+            bell: Condvar::new(),
+        });
+        let mut slots = lock(&SLOTS);
+        slots.retain(|slot| slot.strong_count() > 0);
+        slots.push(Arc::downgrade(&slot));
+        slot
     }
 
     /// Begin to watch a run that ends when `floor` is above its fuel; `deadline` is in the time of [`now`].

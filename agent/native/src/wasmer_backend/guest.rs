@@ -8,7 +8,7 @@ use wasmer_compiler::InstantiationError;
 use wasmer_types::{Pages, RawValue};
 use wasmer_vm::{
     StoreObjects, Trap, VMConfig, VMExtern, VMFunctionBody, VMFunctionContext, VMGlobalDefinition, VMInstance,
-    VMTrampoline, init_traps, wasmer_call_trampoline,
+    VMTrampoline, catch_traps, init_traps,
 };
 
 use super::imports::Env;
@@ -16,7 +16,7 @@ use super::memory::PAGE;
 use super::program::Code;
 use super::trap;
 use super::tunables::Tunables;
-use crate::engine::{self, Ending};
+use crate::engine::{self, Ending, Entered};
 use crate::fault::{Fault, Kind};
 use crate::host::{Host, View};
 use crate::limits::Limits;
@@ -72,6 +72,30 @@ impl Guest {
     }
 }
 
+/// A [`VMTrampoline`] with the type that its code has.
+type Trampoline = unsafe extern "C" fn(VMFunctionContext, *const VMFunctionBody, *mut RawValue);
+
+/// Work whose types and lifetimes are hidden from [`catch_traps`], which asks for `'static`.
+struct Task<W, T> {
+    work: Option<W>,
+    done: Option<T>,
+}
+
+impl<W: FnOnce() -> T, T> Task<W, T> {
+    /// An address, and what performs the task there.
+    fn erased(&mut self) -> (*mut (), unsafe fn(*mut ())) {
+        (std::ptr::from_mut(self).cast(), Self::perform)
+    }
+
+    /// # Safety
+    /// `task` points to a `Self` that nobody else uses.
+    unsafe fn perform(task: *mut ()) {
+        // SAFETY: the caller's contract.
+        let task = unsafe { &mut *task.cast::<Self>() };
+        task.done = task.work.take().map(|work| work());
+    }
+}
+
 fn refused(error: InstantiationError) -> Fault {
     match error {
         InstantiationError::Link(error) => Fault::new(
@@ -104,26 +128,28 @@ impl engine::Guest for Guest {
         Some(Callee { vmctx: function.vmctx, body: function.func_ptr, trampoline: function.call_trampoline })
     }
 
-    fn call(&mut self, callee: Callee, args: &[u32]) -> Result<u64, Ending> {
-        let mut values = [RawValue::default(); 2];
-        for (value, arg) in values.iter_mut().zip(args) {
-            value.u32 = *arg;
+    fn enter<T, E: From<Ending>>(&mut self, work: impl FnOnce(&mut Entered<'_, Self>) -> Result<T, E>) -> Result<T, E> {
+        // SAFETY: `task` performs once, while `self` is lent.
+        let mut task = Task { work: Some(|| work(&mut unsafe { Entered::new(self) })), done: None };
+        let (address, act) = task.erased();
+        // SAFETY: the task outlives the call; `enter`'s contract leaves nothing to drop when a trap cuts `work` off.
+        let done = unsafe { catch_traps(None, &CONFIG, move || act(address)) };
+        let worked = task.done.take();
+        match (done, worked) {
+            (Ok(()), Some(worked)) => worked,
+            (Ok(()), None) => unreachable!("the task returned without having been done"),
+            (Err(trap), _) => Err(self.ending(trap).into()),
         }
-        // SAFETY: the callee belongs to this instance, and its type was checked: at most two parameters, one result.
-        let done = unsafe {
-            wasmer_call_trampoline(
-                None,
-                &CONFIG,
-                callee.vmctx,
-                callee.trampoline,
-                callee.body,
-                values.as_mut_ptr().cast(),
-            )
-        };
-        match done {
-            // SAFETY: every bit pattern is a number.
-            Ok(()) => Ok(unsafe { values[0].u64 }),
-            Err(trap) => Err(self.ending(trap)),
+    }
+
+    unsafe fn call(&mut self, callee: Callee, args: [u32; 2]) -> Result<u64, Ending> {
+        let mut values = args.map(|arg| RawValue::from(arg as i32));
+        // SAFETY: `enter` catches what does not return. The callee belongs to this instance, and its type was checked: at
+        // most two parameters, one result.
+        unsafe {
+            let trampoline: Trampoline = std::mem::transmute(callee.trampoline);
+            trampoline(callee.vmctx, callee.body, values.as_mut_ptr());
+            Ok(values[0].u64)
         }
     }
 

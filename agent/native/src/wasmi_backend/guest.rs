@@ -12,7 +12,7 @@ use wasmi::{
 use super::imports::{self, Env};
 use super::lift::START;
 use super::trap;
-use crate::engine::{self, Ending};
+use crate::engine::{self, Ending, Entered};
 use crate::fault::Kind;
 use crate::host::{Host, Offer, View};
 use crate::limits::Limits;
@@ -36,6 +36,7 @@ pub struct Guest {
 #[derive(Clone, Copy)]
 pub struct Callee {
     func: Func,
+    params: usize,
     results: usize,
 }
 
@@ -91,14 +92,15 @@ impl Guest {
         Ok(())
     }
 
-    fn run(&mut self, callee: Callee, args: &[u32]) -> Result<u64, Ending> {
-        let inputs: Vec<Val> = args.iter().map(|arg| Val::I32(*arg as i32)).collect();
+    fn run(&mut self, callee: Callee, args: [u32; 2]) -> Result<u64, Ending> {
+        let inputs = args.map(|arg| Val::I32(arg as i32));
+        let inputs = &inputs[..callee.params];
         let mut outputs = [Val::I32(0)];
         let outputs = &mut outputs[..callee.results];
         if !self.fill(1) {
             return Err(Ending::OutOfFuel { function: None });
         }
-        let mut call = callee.func.call_resumable(&mut self.store, &inputs, outputs);
+        let mut call = callee.func.call_resumable(&mut self.store, inputs, outputs);
         loop {
             match call.map_err(|error| trap::ending(&error))? {
                 ResumableCall::Finished => return Ok(outputs.first().map_or(0, imports::word)),
@@ -131,7 +133,7 @@ impl engine::Guest for Guest {
         self.drain();
         done.map_err(|error| instantiation(&error))?;
         match self.callee(START) {
-            Some(start) => self.call(start, &[]).map(drop),
+            Some(start) => self.enter(|guest| guest.call(start, [0; 2])).map(drop),
             None => Ok(()),
         }
     }
@@ -140,11 +142,17 @@ impl engine::Guest for Guest {
         let Some(Extern::Func(func)) = self.instance?.get_export(&self.store, name) else {
             return None;
         };
-        let results = func.ty(&self.store).results().len();
-        (results <= 1).then_some(Callee { func, results })
+        let ty = func.ty(&self.store);
+        let (params, results) = (ty.params().len(), ty.results().len());
+        (params <= 2 && results <= 1).then_some(Callee { func, params, results })
     }
 
-    fn call(&mut self, callee: Callee, args: &[u32]) -> Result<u64, Ending> {
+    fn enter<T, E: From<Ending>>(&mut self, work: impl FnOnce(&mut Entered<'_, Self>) -> Result<T, E>) -> Result<T, E> {
+        // SAFETY: here, and as long as `work` lasts.
+        work(&mut unsafe { Entered::new(self) })
+    }
+
+    unsafe fn call(&mut self, callee: Callee, args: [u32; 2]) -> Result<u64, Ending> {
         let done = self.run(callee, args);
         self.drain();
         done
