@@ -5,7 +5,7 @@ use pyo3::exceptions::PyBufferError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::run::Input;
+use crate::dialogue::Input;
 
 /// A bytes-like object, held so that its memory stays where it is.
 pub enum Lent<'py> {

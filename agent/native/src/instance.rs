@@ -6,11 +6,12 @@ use pyo3::prelude::*;
 
 use crate::buffer::Lent;
 use crate::canceller::Canceller;
+use crate::dialogue::Input;
 use crate::fault::{Fault, Kind, guarded};
 use crate::loaded::Loaded;
 use crate::outcome::Outcome;
 use crate::raise::raise_run;
-use crate::run::{Clock, Input, Report, Session, Terms};
+use crate::run::{Clock, Report, Session, Terms};
 
 /// See `_wasmer.pyi`.
 #[pyclass(frozen, module = "waspi._wasmer")]
@@ -79,13 +80,13 @@ impl Instance {
 
 #[pymethods]
 impl Instance {
-    fn run(&self, py: Python<'_>, input: &Bound<'_, PyAny>) -> PyResult<Outcome> {
+    fn run<'py>(&self, py: Python<'py>, input: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Outcome>> {
         let lent = Lent::new(input)?;
         let input = lent.input();
         let mut report = Report::default();
         let done = py.detach(|| self.call(input, &mut report));
         done.map_err(|fault| raise_run(py, &fault, &report.usage))?;
-        Ok(Outcome::new(py, &report, self.trace))
+        Outcome::of(py, &report, self.trace)
     }
 
     fn close(&self, py: Python<'_>) {

@@ -9,6 +9,7 @@ mod assemblyscript;
 mod bounds;
 mod buffer;
 mod canceller;
+mod dialogue;
 mod ending;
 mod engine;
 mod fault;

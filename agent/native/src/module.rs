@@ -9,13 +9,14 @@ use crate::abi::Abi;
 use crate::bounds::Bounds;
 use crate::buffer::Lent;
 use crate::canceller::Canceller;
+use crate::dialogue::Input;
 use crate::fault::{Fault, guarded};
 use crate::instance::Instance;
 use crate::limits::Limits;
 use crate::loaded::Loaded;
 use crate::outcome::Outcome;
 use crate::raise::{raise, raise_run};
-use crate::run::{Clock, Input, Report, Session, Terms};
+use crate::run::{Clock, Report, Session, Terms};
 
 /// See `_wasmer.pyi`.
 #[pyclass(frozen, module = "waspi._wasmer")]
@@ -91,10 +92,10 @@ impl Module {
                         memory_bytes = None, time_ms = None, output_bytes = None, log_bytes = None, canceller = None,
                         trace = false))]
     #[allow(clippy::too_many_arguments)] // each is a keyword with a default in Python
-    fn run(
+    fn run<'py>(
         &self,
-        py: Python<'_>,
-        input: &Bound<'_, PyAny>,
+        py: Python<'py>,
+        input: &Bound<'py, PyAny>,
         memory: &str,
         alloc: &str,
         entry: &str,
@@ -106,7 +107,7 @@ impl Module {
         log_bytes: Option<u64>,
         canceller: Option<&Bound<'_, Canceller>>,
         trace: bool,
-    ) -> PyResult<Outcome> {
+    ) -> PyResult<Bound<'py, Outcome>> {
         let lent = Lent::new(input)?;
         let input = lent.input();
         let terms = Terms {
@@ -117,7 +118,7 @@ impl Module {
         let mut report = Report::default();
         let done = py.detach(|| run_once(&self.0, &terms, canceller, input, &mut report));
         done.map_err(|fault| raise_run(py, &fault, &report.usage))?;
-        Ok(Outcome::new(py, &report, trace))
+        Outcome::of(py, &report, trace)
     }
 
     #[pyo3(signature = (*, memory = "memory", alloc = "alloc", entry = "append", headroom = 30, fuel = None,

@@ -3,7 +3,8 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-use crate::run::{Report, Trace};
+use crate::dialogue::Trace;
+use crate::run::Report;
 
 /// See `_wasmer.pyi`.
 #[pyclass(frozen, module = "waspi._wasmer")]
@@ -22,16 +23,18 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    pub fn new(py: Python<'_>, report: &Report, traced: bool) -> Self {
+    /// The object for a run that has succeeded.
+    pub fn of<'py>(py: Python<'py>, report: &Report, traced: bool) -> PyResult<Bound<'py, Self>> {
         let usage = &report.usage;
-        Self {
+        let outcome = Self {
             output: PyBytes::new(py, &report.output).unbind(),
             log: PyBytes::new(py, &usage.log).unbind(),
             fuel: usage.fuel,
             memory_bytes: usage.memory_bytes,
             run_us: usage.run_us,
             trace: traced.then(|| Box::new(report.trace)),
-        }
+        };
+        Bound::new(py, outcome)
     }
 }
 

@@ -1,4 +1,4 @@
-//! One run: `_initialize`, alloc, copy, call, read, dealloc. Every number that comes from the guest is checked here.
+//! One run, from the instance to what it used; `dialogue` is its middle.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use crate::abi::{Abi, DEALLOC, INITIALIZE, Verdict};
 use crate::canceller::Canceller;
+use crate::dialogue::{Dialogue, Functions, Input, Trace};
 use crate::ending;
 use crate::engine::{Compiled, Ending, Guest, Program};
 use crate::fault::{Fault, Kind};
@@ -18,18 +19,6 @@ use crate::watchdog::{self, Slot, Stop};
 type Instance = <Compiled as Program>::Guest;
 type Callee = <Instance as Guest>::Callee;
 
-/// Bytes that the caller lends for the length of a run.
-#[derive(Clone, Copy)]
-pub struct Input {
-    pub address: *const u8,
-    pub length: usize,
-}
-
-// SAFETY: the lender holds the object while the run goes on without the GIL.
-unsafe impl Send for Input {}
-// SAFETY: as above; it is two numbers.
-unsafe impl Sync for Input {}
-
 /// What a run used, whether it succeeded or not.
 #[derive(Default)]
 pub struct Usage {
@@ -37,19 +26,6 @@ pub struct Usage {
     pub fuel: u64,
     pub memory_bytes: u64,
     pub run_us: u64,
-}
-
-/// What happened in memory.
-#[derive(Clone, Copy, Default)]
-pub struct Trace {
-    pub pointer: u32,
-    pub input_size: u64,
-    pub buffer_size: u32,
-    pub memory_address: u64,
-    pub buffer_address: u64,
-    pub new_size: u32,
-    pub result_pointer: u32,
-    pub memory_bytes: u64,
 }
 
 /// What a run gives, filled in as it goes on; what has failed has no output and no trace.
@@ -74,9 +50,8 @@ pub struct Terms {
 pub struct Session {
     guest: Instance,
     verdict: Verdict,
-    alloc: Option<Callee>,
-    entry: Option<Callee>,
-    dealloc: Option<Callee>,
+    /// Known once the start function has run.
+    functions: Option<Functions<Callee>>,
 }
 
 // SAFETY: a callee is an address inside the guest, which is `Send` and owned here.
@@ -122,7 +97,7 @@ impl Session {
         }
         let host = Host { log: Log::new(terms.limits.log), slot: clock.slot.clone() };
         let guest = program.instantiate(&terms.limits, host)?;
-        Ok(Self { guest, verdict, alloc: None, entry: None, dealloc: None })
+        Ok(Self { guest, verdict, functions: None })
     }
 
     /// Start function and `_initialize`: once, before the first call.
@@ -133,11 +108,9 @@ impl Session {
         {
             self.guest.enter(|guest| guest.call(callee, [0; 2]))?;
         }
-        self.alloc = self.guest.callee(&terms.abi.alloc);
-        self.entry = self.guest.callee(&terms.abi.entry);
-        if self.verdict.dealloc {
-            self.dealloc = self.guest.callee(DEALLOC);
-        }
+        let dealloc = if self.verdict.dealloc { self.guest.callee(DEALLOC) } else { None };
+        let mut callee = |name| self.guest.callee(name).expect("checked by the ABI's verdict");
+        self.functions = Some(Functions { alloc: callee(&terms.abi.alloc), entry: callee(&terms.abi.entry), dealloc });
         Ok(())
     }
 
@@ -189,49 +162,9 @@ impl Session {
 
     /// Run the entry once.
     pub fn call(&mut self, input: Input, terms: &Terms, report: &mut Report) -> Result<(), Broken> {
-        let size = buffer_size(input, terms.abi.headroom)?;
-        let alloc = self.alloc.expect("checked by the ABI's verdict");
-        let entry = self.entry.expect("checked by the ABI's verdict");
-        let (dealloc, packed) = (self.dealloc, self.verdict.packed);
-        // What is allocated in here while the guest may still trap belongs to `report`, or it would leak.
-        self.guest.enter(|guest| {
-            let pointer = guest.call(alloc, [size, 0])? as u32;
-            let memory = guest.memory();
-            inside(&terms.abi.alloc, "a buffer", pointer, size, memory.size)?;
-            // SAFETY: `input` is lent for the run; `inside` has checked the other end; host and guest memory never
-            // overlap.
-            unsafe { std::ptr::copy_nonoverlapping(input.address, memory.base.add(pointer as usize), input.length) };
-
-            let word = guest.call(entry, [pointer, input.length as u32])?;
-            let memory = guest.memory();
-            let (start, length) = if packed {
-                ((word >> 32) as u32, word as u32)
-            } else {
-                (pointer, plain_size(&terms.abi, word as u32, size, input.length)?)
-            };
-            inside(&terms.abi.entry, "a result", start, length, memory.size)?;
-            short(length, terms.limits.output)?;
-            // SAFETY: `inside` has checked both ends, and the guest does not run.
-            let result = unsafe { std::slice::from_raw_parts(memory.base.add(start as usize), length as usize) };
-            report.output.extend_from_slice(result);
-            report.trace = Trace {
-                pointer,
-                input_size: input.length as u64,
-                buffer_size: size,
-                memory_address: memory.base as u64,
-                buffer_address: memory.base as u64 + u64::from(pointer),
-                new_size: length,
-                result_pointer: start,
-                memory_bytes: memory.size as u64,
-            };
-            if let Some(dealloc) = dealloc {
-                guest.call(dealloc, [pointer, size])?;
-                if start != pointer && length > 0 {
-                    guest.call(dealloc, [start, length])?;
-                }
-            }
-            Ok(())
-        })
+        let functions = self.functions.as_ref().expect("initialized before");
+        let mut dialogue = Dialogue::new(functions, self.verdict.packed, input, terms, report)?;
+        self.guest.enter(|guest| dialogue.hold(guest))
     }
 }
 
@@ -256,63 +189,4 @@ impl From<Ending> for Broken {
 /// The fault for a run that was canceled before it began.
 pub fn canceled() -> Fault {
     ending::stopped(Stop::Canceled, None)
-}
-
-fn buffer_size(input: Input, headroom: u32) -> Result<u32, Fault> {
-    u32::try_from(input.length).ok().and_then(|length| length.checked_add(headroom)).ok_or_else(|| {
-        let message = format!(
-            "the input has {} bytes, with the headroom of {headroom} more than a 32-bit guest can address: send less",
-            input.length
-        );
-        Fault::new(Kind::InputTooLarge, message)
-    })
-}
-
-fn inside(export: &str, what: &str, address: u32, length: u32, memory: usize) -> Result<(), Fault> {
-    if u64::from(address) + u64::from(length) <= memory as u64 {
-        return Ok(());
-    }
-    Err(Fault::new(
-        Kind::Pointer,
-        format!(
-            "{export:?} returned {what} of {length} bytes at {address}{}, beyond the memory of {memory} bytes: correct \
-             the guest",
-            signed(address)
-        ),
-    ))
-}
-
-fn plain_size(abi: &Abi, found: u32, buffer: u32, input: usize) -> Result<u32, Fault> {
-    if found <= buffer {
-        return Ok(found);
-    }
-    if (found as i32) < 0 {
-        let message = format!("{:?} returned the negative size {}: correct the guest", abi.entry, found as i32);
-        return Err(Fault::new(Kind::Pointer, message));
-    }
-    Err(Fault::new(
-        Kind::Overrun,
-        format!(
-            "{:?} returned {found} bytes in a buffer of {buffer} (input {input} + headroom {}): raise the headroom in \
-             the ABI description to at least {}, or return i64",
-            abi.entry,
-            abi.headroom,
-            u64::from(found).saturating_sub(input as u64)
-        ),
-    ))
-}
-
-fn short(length: u32, limit: Option<u64>) -> Result<(), Fault> {
-    match limit {
-        Some(limit) if u64::from(length) > limit => Err(Fault::new(
-            Kind::OutputLimit,
-            format!("the result has {length} bytes, the limit is {limit}: raise it or return less"),
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// Addresses beyond 2 GiB are mostly negative numbers by mistake.
-fn signed(address: u32) -> String {
-    if (address as i32) < 0 { format!(" ({} as i32)", address as i32) } else { String::new() }
 }
