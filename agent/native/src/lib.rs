@@ -30,6 +30,7 @@ mod shape;
 mod strip;
 mod survey;
 mod text;
+mod trap;
 mod wasi;
 mod wasi_clock;
 #[cfg(not(any(feature = "wasmi", target_pointer_width = "32")))]

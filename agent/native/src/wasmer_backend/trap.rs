@@ -5,8 +5,8 @@ use wasmer_types::TrapCode;
 use wasmer_vm::Trap;
 
 use crate::engine::Ending;
-use crate::fault::Kind;
 use crate::host::Halt;
+use crate::trap;
 
 /// How the call ended; `dry` says whether the tank was below its floor then.
 pub fn ending(trap: Trap, dry: bool) -> Ending {
@@ -19,22 +19,21 @@ pub fn ending(trap: Trap, dry: bool) -> Ending {
     if dry && code == Some(TrapCode::UnreachableCodeReached) {
         return Ending::OutOfFuel { function };
     }
-    let (kind, message) = code.map_or((Kind::Trap, "the engine ran out of memory"), kind);
     let offset = place.map(|frame| frame.module_offset() as u64);
-    Ending::Trap { kind, message: message.into(), function, offset }
+    trap::ending(code.map_or(trap::OUT_OF_MEMORY, known), function, offset)
 }
 
-fn kind(code: TrapCode) -> (Kind, &'static str) {
+fn known(code: TrapCode) -> trap::Trap {
     match code {
-        TrapCode::StackOverflow => (Kind::StackOverflow, "its call stack is used up"),
-        TrapCode::HeapAccessOutOfBounds => (Kind::MemoryOutOfBounds, "access beyond its memory"),
-        TrapCode::TableAccessOutOfBounds => (Kind::TableOutOfBounds, "access beyond a table"),
-        TrapCode::IndirectCallToNull => (Kind::IndirectCall, "indirect call of a null element"),
-        TrapCode::BadSignature => (Kind::IndirectCall, "indirect call of a function of another type"),
-        TrapCode::IntegerOverflow => (Kind::IntegerOverflow, "integer overflow in a division"),
-        TrapCode::BadConversionToInteger => (Kind::IntegerOverflow, "a float does not fit the integer type"),
-        TrapCode::IntegerDivisionByZero => (Kind::DivisionByZero, "integer division by zero"),
-        TrapCode::UnreachableCodeReached => (Kind::Unreachable, "unreachable was executed (a panic or an abort)"),
-        _ => (Kind::Trap, "a trap that no module with the features of waspi can have"),
+        TrapCode::StackOverflow => trap::STACK_OVERFLOW,
+        TrapCode::HeapAccessOutOfBounds => trap::MEMORY,
+        TrapCode::TableAccessOutOfBounds => trap::TABLE,
+        TrapCode::IndirectCallToNull => trap::NULL_ELEMENT,
+        TrapCode::BadSignature => trap::OTHER_TYPE,
+        TrapCode::IntegerOverflow => trap::OVERFLOW,
+        TrapCode::BadConversionToInteger => trap::CONVERSION,
+        TrapCode::IntegerDivisionByZero => trap::DIVISION,
+        TrapCode::UnreachableCodeReached => trap::UNREACHABLE,
+        _ => trap::UNKNOWN,
     }
 }

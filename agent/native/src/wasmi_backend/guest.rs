@@ -13,7 +13,6 @@ use super::imports::{self, Env};
 use super::lift::START;
 use super::trap;
 use crate::engine::{self, Ending, Entered};
-use crate::fault::Kind;
 use crate::host::{Host, Offer, View};
 use crate::limits::Limits;
 
@@ -131,7 +130,7 @@ impl engine::Guest for Guest {
         }
         let done = self.instantiate();
         self.drain();
-        done.map_err(|error| instantiation(&error))?;
+        done.map_err(|error| trap::instantiation(&error))?;
         match self.callee(START) {
             Some(start) => self.enter(|guest| guest.call(start, [0; 2])).map(drop),
             None => Ok(()),
@@ -177,16 +176,5 @@ impl engine::Guest for Guest {
 
     fn host(&mut self) -> &mut Host {
         &mut self.store.data_mut().host
-    }
-}
-
-/// Segments that do not fit are traps of the guest; the rest cannot happen to a module that was surveyed and linked.
-fn instantiation(error: &Error) -> Ending {
-    use wasmi::errors::{ErrorKind, InstantiationError};
-    match error.kind() {
-        ErrorKind::Instantiation(InstantiationError::ElementSegmentDoesNotFit { .. }) => {
-            trap::trap(Kind::TableOutOfBounds, "an element segment does not fit its table".into())
-        }
-        _ => trap::ending(error),
     }
 }
