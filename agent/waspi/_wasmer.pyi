@@ -16,6 +16,7 @@ __all__ = [
     "ENGINE",
     "FINGERPRINT",
     "TARGET",
+    "TARGETS",
     "Bounds",
     "Canceller",
     "Instance",
@@ -31,6 +32,8 @@ ENGINE: Final[str]
 """Name and version of the engine, for example ``wasmer 7.2.1`` or ``wasmi 2.0.0``."""
 TARGET: Final[str]
 """Target triple that this binary runs on, for example ``aarch64-unknown-linux-gnu``."""
+TARGETS: Final[tuple[str, ...]]
+"""Targets that :meth:`Module.compile` takes: those whose back end is built in, none where the engine is wasmi."""
 FINGERPRINT: Final[str]
 """What an AOT artifact made here is bound to: engine, crate version, triple, CPU features. One line of text."""
 
@@ -165,11 +168,10 @@ class Module:
         Raises ``InvalidModuleError``, ``UnsupportedFeatureError``, ``ModuleTooLargeError``, ``LinkError`` (an import
         that the host does not offer), ``CompileError``. Wants one thread for the compiler.
 
-        With ``target`` the code is for another machine: ``aarch64-unknown-linux-gnu`` or ``x86_64-unknown-linux-gnu``,
-        with no processor features beyond those that every such board has (``neon``, that is Armv8.0-A; x86-64-v2).
-        Such a module can only be serialized; running it raises ``ArtifactError``, also when this machine is one of
-        that kind. ``UsageError`` for any other target, and for any at all where the engine is wasmi, whose artifact is
-        the module itself.
+        With ``target``, one of :data:`TARGETS`, the code is for another machine: ``aarch64-unknown-linux-gnu`` or
+        ``x86_64-unknown-linux-gnu``, with no processor features beyond those that every such board has (``neon``, that
+        is Armv8.0-A; x86-64-v2). Such a module can only be serialized; running it raises ``ArtifactError``, also when
+        this machine is one of that kind. ``UsageError`` for any other target.
         """
     @staticmethod
     def load(artifact: Buffer) -> Module:

@@ -106,8 +106,8 @@ class Module:
 
         Raises a :class:`ModuleError` or :class:`CompileError`; custom sections (debug information) are dropped first.
 
-        ``target``: triple of another kind of machine, ``aarch64-unknown-linux-gnu`` or ``x86_64-unknown-linux-gnu``;
-        the module can then only be serialized, for :meth:`load` there. Raises :class:`UsageError` for others.
+        ``target``: triple of another kind of machine, for example ``aarch64-unknown-linux-gnu``; the module can then
+        only be serialized, for :meth:`load` there. Raises :class:`UsageError` for one that it cannot compile for.
         """
         description = abi_from(abi)
         return cls(_wasmer.Module.compile(wasm_from(source), bounds=bounds, target=target), description)

@@ -26,6 +26,8 @@ pub trait Program: Sized + Send + Sync {
     fn maker() -> String;
     /// The machine that this process runs on.
     fn host() -> Machine;
+    /// Triples of the machines that code can be made for, whatever the host.
+    fn targets() -> Vec<&'static str>;
     /// The least of the machines that `triple` names, to make code for.
     fn target(triple: &str) -> Result<Machine, Fault>;
     /// Compile a stripped module that was surveyed; `imports` has an offer for every function it imports. Nothing is

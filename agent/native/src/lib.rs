@@ -76,6 +76,7 @@ fn wat2wasm<'py>(py: Python<'py>, text: &Bound<'py, PyAny>) -> PyResult<Bound<'p
 fn _wasmer(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("ENGINE", Compiled::engine())?;
     m.add("TARGET", target_lexicon::HOST.to_string())?;
+    m.add("TARGETS", pyo3::types::PyTuple::new(m.py(), Compiled::targets())?)?;
     m.add("FINGERPRINT", fingerprint::Fingerprint::here().to_string())?;
     m.add_class::<bounds::Bounds>()?;
     m.add_class::<canceller::Canceller>()?;

@@ -69,14 +69,17 @@ impl engine::Program for Program {
         machine(&Triple::host().to_string(), CpuFeature::for_host().iter())
     }
 
+    fn targets() -> Vec<&'static str> {
+        available().map(|(name, _)| *name).collect()
+    }
+
     fn target(triple: &str) -> Result<Machine, Fault> {
-        let known = TARGETS.iter().find(|(name, _)| *name == triple);
+        let known = available().find(|(name, _)| *name == triple);
         known.map(|(name, features)| machine(name, features.iter().copied())).ok_or_else(|| {
-            let names: Vec<_> = TARGETS.iter().map(|(name, _)| *name).collect();
             let message = format!(
-                "nothing can be compiled for {triple:?}: name one of {}, or leave the target out to compile for this \
-                 machine",
-                names.join(", ")
+                "nothing can be compiled for {triple:?} here: name one of {}, or leave the target out to compile for \
+                 this machine",
+                Self::targets().join(", ")
             );
             Fault::new(Kind::Usage, message)
         })
@@ -121,6 +124,15 @@ impl engine::Program for Program {
     }
 }
 
+/// Those of the targets that Cranelift was built with a back end for: a board's wheel leaves the others out.
+fn available() -> impl Iterator<Item = &'static (&'static str, &'static [CpuFeature])> {
+    TARGETS.iter().filter(|(name, _)| cranelift_codegen::isa::lookup(triple(name)).is_ok())
+}
+
+fn triple(name: &str) -> Triple {
+    name.parse().expect("a triple of this backend")
+}
+
 fn machine(triple: &str, features: impl Iterator<Item = CpuFeature>) -> Machine {
     Machine { triple: triple.into(), features: features.map(|feature| feature.to_string()).collect() }
 }
@@ -128,7 +140,7 @@ fn machine(triple: &str, features: impl Iterator<Item = CpuFeature>) -> Machine 
 /// A machine that this backend named, in Wasmer's words.
 fn target(machine: &Machine) -> Target {
     let features = machine.features.iter().filter_map(|feature| feature.parse::<CpuFeature>().ok()).collect();
-    Target::new(machine.triple.parse().expect("a triple of this backend"), features)
+    Target::new(triple(&machine.triple), features)
 }
 
 fn compile_fault(error: CompileError) -> Fault {

@@ -58,6 +58,10 @@ impl engine::Program for Program {
         Machine { triple: target_lexicon::HOST.to_string(), features: BTreeSet::new() }
     }
 
+    fn targets() -> Vec<&'static str> {
+        Vec::new()
+    }
+
     fn target(triple: &str) -> Result<Machine, Fault> {
         let message = format!(
             "nothing can be compiled for {triple:?} here: the engine is {}, an interpreter, whose artifact is the module \
