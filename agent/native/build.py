@@ -29,7 +29,7 @@ def key(features: str) -> str:
     """Hash of everything that goes into the binary."""
     digest = hashlib.sha256(features.encode())
     digest.update(subprocess.run(["rustc", "-vV"], check=True, capture_output=True).stdout)
-    files = [CRATE / "Cargo.toml", CRATE / "Cargo.lock", *sorted((CRATE / "src").rglob("*.rs"))]
+    files = [CRATE / "Cargo.toml", CRATE / "Cargo.lock", CRATE / "build.rs", *sorted((CRATE / "src").rglob("*.rs"))]
     for path in files:
         content = path.read_bytes()
         digest.update(f"{path.relative_to(CRATE)} {len(content)}\n".encode())
