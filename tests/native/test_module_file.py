@@ -13,7 +13,7 @@ SYMBOLS = 2
 
 def section_types(elf: bytes) -> list[int]:
     """Of every section; for 32- and 64-bit files, little-endian."""
-    wide = elf[4] == 2  # noqa: PLR2004 - ELFCLASS64
+    wide = elf[4] == 2
     (start,) = struct.unpack_from("<Q" if wide else "<I", elf, 40 if wide else 32)
     size, count = struct.unpack_from("<HH", elf, 58 if wide else 46)
     return [struct.unpack_from("<I", elf, start + size * index + 4)[0] for index in range(count)]
