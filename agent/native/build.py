@@ -8,6 +8,7 @@ ${WASPI_CACHE:-${XDG_CACHE_HOME:-~/.cache}/waspi}, outside the checkout, so that
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import os
 import shutil
@@ -45,11 +46,16 @@ def build(kept: Path, features: str) -> None:
     command = ["cargo", "build", "--release", "--locked", "--manifest-path", str(CRATE / "Cargo.toml")]
     if features:
         command += ["--no-default-features", "--features", features]
-    subprocess.run(command, check=True, env=environment)
     kept.parent.mkdir(parents=True, exist_ok=True)
-    part = kept.with_suffix(f".{os.getpid()}")
-    shutil.copy2(Path(environment["CARGO_TARGET_DIR"]) / "release" / "lib_wasmer.so", part)
-    part.replace(kept)
+    # Every checkout builds into the same folder: without the lock one could keep what another one built.
+    with (cache_folder() / "build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(command, check=True, env=environment)
+        if key(features) != kept.parent.name:
+            raise OSError("its sources were changed meanwhile; build again")
+        part = kept.with_suffix(f".{os.getpid()}")
+        shutil.copy2(Path(environment["CARGO_TARGET_DIR"]) / "release" / "lib_wasmer.so", part)
+        part.replace(kept)
 
 
 def main() -> int:
