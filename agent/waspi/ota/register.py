@@ -58,7 +58,7 @@ class Register:
             self._written = self._path.read_bytes()
             self._records = decode_register(self._written)
         except FileNotFoundError:
-            pass
+            self._written = encode_register({})  # which need not be written
         except EnvelopeError as error:
             aside = self._path.with_suffix(".damaged")
             _log.error("%s: %s; it is set aside as %s", self._path, error.message, aside.name)
