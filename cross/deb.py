@@ -36,6 +36,7 @@ LEFT_OUT = (
     "*/tests/*",
     "*.dist-info/sboms/*",
     "cffi/*",  # cryptography uses the library beside it, _cffi_backend, and never writes C
+    "cryptography/x509/*",  # certificates of mTLS are OpenSSL's affair, in Python's own ssl
     "urllib3/contrib/*",  # browsers' Pythons and SOCKS
     "tuf/repository/*",  # for who makes repositories
     "*.pyi",

@@ -48,7 +48,7 @@ def usertest(target: Target, suite: str, arguments: Sequence[str]) -> int:
         install(root, target)
         lay_out(root, target)
         print(run(inside(root, ["waspi", "--version"])), end="", flush=True)
-        check_foreign_artifacts(root)
+        check_foreign_artifacts(root, target)
         check_refusals(root, target)
         reasons = excluded()
         for node, reason in reasons.items():

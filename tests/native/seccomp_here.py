@@ -15,4 +15,5 @@ def _emulated() -> bool:
     return str(posture.told).startswith("off: no seccomp here")
 
 
-needs_seccomp = pytest.mark.skipif(_emulated(), reason="seccomp is not there under QEMU's user mode")
+SECCOMP = not _emulated()
+needs_seccomp = pytest.mark.skipif(not SECCOMP, reason="seccomp is not there under QEMU's user mode")

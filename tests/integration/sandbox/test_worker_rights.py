@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.native.seccomp_here import SECCOMP, needs_seccomp
 from waspi.model.state import JobState
 from waspi.sandbox.settings import PoolSettings
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PROBING = (sys.executable, "-I", "-S", str(Path(__file__).with_name("probing_worker.py")))
-DEMANDED = frozenset({"descriptors", "environment", "rlimits", "parent_death", "undumpable", "no_new_privs", "seccomp"})
+DEMANDED = frozenset({"descriptors", "environment", "rlimits", "parent_death", "undumpable", "no_new_privs"}) | (
+    {"seccomp"} if SECCOMP else set()
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,7 @@ def inside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
     del os.environ["WASPI_TEST_SECRET"]
 
 
+@needs_seccomp
 @pytest.mark.parametrize(
     "act",
     [
@@ -67,6 +71,7 @@ def test_fault_31_denied(inside: Callable[[str], tuple[str, Rig]], act: str) -> 
     assert answer in {"EPERM", "EACCES", "ENOSYS"}
 
 
+@needs_seccomp
 @pytest.mark.parametrize("act", ["execve", "ptrace"])
 def test_fault_31_deadly(inside: Callable[[str], tuple[str, Rig]], act: str) -> None:
     answer, rig = inside(act)
