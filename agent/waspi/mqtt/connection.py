@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections import deque
-from dataclasses import dataclass
 from typing import Any, cast
 
 from paho.mqtt import _packet
@@ -22,6 +21,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from waspi.errors import BrokerError, ConfigError, RefusedByBrokerError, TlsError, UnreachableBrokerError
+from waspi.model.value import value
 from waspi.mqtt.message import Incoming, Outgoing, ServerLimits
 from waspi.mqtt.packet import KIND, PUBACK, PUBLISH, puback, publish, read_puback, read_publish
 from waspi.mqtt.settings import LinkSettings, Tls
@@ -33,7 +33,7 @@ _TAKEN_OVER = 0x8E
 _FAILURE = 0x80  # reason codes from here on are failures (MQTT 5.0, 2.4)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Accepted:
     """CONNACK with success."""
 
@@ -41,14 +41,14 @@ class Accepted:
     limits: ServerLimits
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Closed:
     """The connection is over."""
 
     reason: BrokerError
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Published:
     """PUBACK."""
 
@@ -56,7 +56,7 @@ class Published:
     refused: BrokerError | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Subscribed:
     """SUBACK."""
 
