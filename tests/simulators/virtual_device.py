@@ -34,7 +34,9 @@ class VirtualDevice:
         workers: int = 2,
         receive_maximum: int = 4,
         status: StatusReports = StatusReports.NONE,
+        at_once: bool = False,
     ) -> None:
+        self._at_once = at_once
         self.time = VirtualTime()
         self.broker = VirtualBroker(on_publish)
         self.starts: list[Task] = []
@@ -117,5 +119,5 @@ class VirtualDevice:
         return self.pool
 
     def _make_writer(self, *parts: object) -> StepwiseWriter:
-        self.writer = StepwiseWriter(*parts)  # type: ignore[arg-type]
+        self.writer = StepwiseWriter(*parts, at_once=self._at_once)  # type: ignore[arg-type]
         return self.writer

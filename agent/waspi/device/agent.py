@@ -54,8 +54,7 @@ _BATCH = 8
 """Packets that are read, and published, before workers and disk get their turn again: none of them waits idle."""
 _ROUNDS = 16
 """Rounds of events before clocks and deadlines are looked at again."""
-_REPORT_S = 60.0
-_PRUNE_S = 60.0
+_REPORT_S = _PRUNE_S = 60.0
 
 
 class Agent:
@@ -196,13 +195,14 @@ class Agent:
             for key, _events in ready:
                 key.data()
             self._more = self._link.read_more()
+            if self._jobs.starving:  # else a commit waits for company, while workers have enough to do
+                self._ledger.flush()
+            self._pool.flush()
             self._more |= self._outbox.pump(_BATCH)
             self._link.flush()
             ready = self._selector.select(0)
             if not ready and not self._more:
                 break
-            if self._ledger.stopped:
-                self._ledger.flush()
         now = self._clock.monotonic()
         self._link.tick(now)
         self._pool.tick(now)
@@ -221,7 +221,11 @@ class Agent:
             self._next_prune = now + _PRUNE_S
             self._ledger.enter([Prune(self._clock.now())])
         self._outbox.pump()
-        self._ledger.flush()
+        for _ in range(_ROUNDS):
+            if not self._ledger.flush():
+                break
+            self._outbox.pump()
+        self._pool.flush()
         self._link.flush()
         if self._ledger.stuck_for(now) < _STUCK_S:
             self._notifier.feed(now)
@@ -335,7 +339,7 @@ class Agent:
             self._report_soon,
         )
         self._announcer.updates = updates
-        self._jobs.on_verdict = updates.on_job_end
+        self._jobs.ends.on_verdict = updates.on_job_end
         return updates
 
     def _report_soon(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from waspi.abi_description import abi_from
 from waspi.device.settings import LocalModule
@@ -11,6 +11,7 @@ from waspi.model.abi import DEFAULT_ABI, Abi
 from waspi.model.limits import Limits
 from waspi.model.module import DigestModule, InlineModule, ModuleRef
 from waspi.model.release import Release
+from waspi.model.value import value
 from waspi.protocol.reported import ReportedModule
 from waspi.sandbox.cache import ModuleCache
 
@@ -18,7 +19,7 @@ ACTIVE = "ACTIVE"
 TRIAL = "TRIAL"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Deployed:
     """A module that may be run by its name."""
 
@@ -36,7 +37,7 @@ class Deployed:
         return f"{self.name}@{self.version}" + ("" if self.state == ACTIVE else f" ({self.state.lower()})")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Resolved:
     """A job's module: where its bytes are and how to run them."""
 
@@ -44,6 +45,12 @@ class Resolved:
     label: str
     abi: Abi = DEFAULT_ABI
     limits: Limits = field(default_factory=Limits)
+
+    @property
+    def where(self) -> str:
+        """What the journal says of the module: name and version where it was named, and always its digest."""
+        named = "" if self.label.startswith("sha256:") else f"{self.label}#"
+        return f"{named}sha256:{self.digest}"
 
 
 class Catalog:

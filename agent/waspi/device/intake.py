@@ -17,6 +17,7 @@ from waspi.device.job_queue import JobQueue
 from waspi.device.outbox import Outbox
 from waspi.device.redelivery import is_repeated
 from waspi.errors import DuplicateJobError, ExpiredError, QueueFullError, StorageError, TopicError, WaspiError
+from waspi.model.job import Job
 from waspi.model.limits import Limits
 from waspi.model.module import DigestModule
 from waspi.model.result import JobError, Result
@@ -34,6 +35,9 @@ from waspi.storage.quotas import Admission
 from waspi.storage.rows import JobRow
 
 _JOBS = frozenset({RouteKind.DEVICE_JOB, RouteKind.GROUP_JOB, RouteKind.RUN})
+
+_TERMS = 64
+"""Combinations of limits that are remembered."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +66,11 @@ class Intake:
         self._clock = clock
         self._acknowledge = acknowledge
         self._on_trouble = on_trouble
+        self._topic = ""
+        self._route = Route(RouteKind.PRESENCE)
+        """Of the latest message; most come on the same topic."""
+        self._terms: dict[tuple[Limits, Limits], Limits] = {}
+        """What a job's limits and its module's come to on this device."""
         self._held: deque[tuple[Route, Incoming]] = deque()
         self._in_trouble = False
         self._not_before = 0.0
@@ -75,12 +84,16 @@ class Intake:
 
     def on_message(self, message: Incoming) -> None:
         """Take a message."""
-        try:
-            route = self._policy.topics.parse(message.topic)
-        except TopicError as error:
-            _log.warning("a message is dropped: %s", error.message)
-            self._acknowledge(message)
-            return
+        if message.topic == self._topic:
+            route = self._route
+        else:
+            try:
+                route = self._policy.topics.parse(message.topic)
+            except TopicError as error:
+                _log.warning("a message is dropped: %s", error.message)
+                self._acknowledge(message)
+                return
+            self._topic, self._route = message.topic, route
         if route.kind in _JOBS:
             if self._held:
                 self._held.append((route, message))
@@ -125,9 +138,8 @@ class Intake:
 
     def _job(self, route: Route, message: Incoming) -> None:
         plain_id = self._plain_id(message) if route.kind is RouteKind.RUN else ""
-        decision = admit(
-            self._policy, route, message, now=self._clock.now(), time_floor=self._clock.floor, plain_id=plain_id
-        )
+        now = self._clock.now()
+        decision = admit(self._policy, route, message, now=now, time_floor=self._clock.floor, plain_id=plain_id)
         if isinstance(decision, Refused):
             self._turn_away(route, decision, message)
             return
@@ -138,7 +150,7 @@ class Intake:
             self._was_known(decision, message)
             return
         try:
-            self._new(route, decision, message)
+            self._new(route, decision, message, now)
         except WaspiError as error:
             if isinstance(error, StorageError) and isinstance(error.__cause__, OSError):
                 self._wait_for_disk(route, message, error)
@@ -167,13 +179,20 @@ class Intake:
                 return
         self._refuse(decision, message)
 
-    def _new(self, route: Route, decision: Admitted, message: Incoming) -> None:
-        found = self._catalog.resolve(decision.job.module)
-        job = replace(
-            decision.job,
-            module=DigestModule(found.digest),
-            abi=decision.job.abi or found.abi,
-            limits=decision.job.limits.capped_by(found.limits).capped_by(self._limits),
+    def _new(self, route: Route, decision: Admitted, message: Incoming, now: float) -> None:
+        asked = decision.job
+        found = self._catalog.resolve(asked.module)
+        job = Job(
+            asked.id,
+            DigestModule(found.digest),
+            asked.inputs,
+            asked.batch,
+            asked.abi or found.abi,
+            self._capped(asked.limits, found.limits),
+            asked.expires_at,
+            asked.idempotent,
+            asked.priority,
+            asked.audience,
         )
         body = encode_job(job, check=False)  # it was decoded a moment ago
         room = self._journal.admission(len(body))
@@ -182,28 +201,38 @@ class Intake:
             return
         if room is Admission.REFUSE:
             raise QueueFullError("this device's queue is full; send again later")
-        named = "" if found.label.startswith("sha256:") else f"{found.label}#"
+        direct = self._jobs.begins_at_once(len(body))
         row = JobRow(
-            id=job.id,
-            body_hash=decision.body_hash,
-            state=JobState.QUEUED,
-            received_at=self._clock.now(),
-            topic=message.topic,
-            module=f"{named}sha256:{found.digest}",
-            body=body,
-            idempotent=job.idempotent,
-            priority=job.priority,
-            expires_at=decision.expires_at,
-            reply_to=decision.reply_to,
-            correlation=decision.correlation,
-            plain=decision.plain,
-            delivery=message.packet_id if decision.plain else None,
+            job.id,
+            decision.body_hash,
+            JobState.IN_PROGRESS if direct else JobState.QUEUED,
+            now,
+            message.topic,
+            found.where,
+            body,
+            0,
+            1 if direct else 0,
+            job.idempotent,
+            job.priority,
+            decision.expires_at,
+            decision.reply_to,
+            decision.correlation,
+            decision.plain,
+            message.packet_id if decision.plain else None,
         )
         # Whether the id is new the journal finds out with the insertion: a look-up before would cost every job.
         acknowledge = (
             partial(self._acknowledge_plain, job.id, message) if row.plain else partial(self._acknowledge, message)
         )
         self._jobs.take(row, job, acknowledge, lambda: self._was_known(decision, message))
+
+    def _capped(self, asked: Limits, module: Limits) -> Limits:
+        limits = self._terms.get((asked, module))
+        if limits is None:
+            if len(self._terms) >= _TERMS:
+                self._terms.clear()
+            limits = self._terms[asked, module] = asked.capped_by(module).capped_by(self._limits)
+        return limits
 
     def _acknowledge_plain(self, job_id: str, message: Incoming) -> None:
         if self._acknowledge(message):

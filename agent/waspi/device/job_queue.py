@@ -4,46 +4,42 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from itertools import count
 
 from waspi.device.active_job import ActiveJob
-from waspi.device.answer import answer_to
 from waspi.device.budget import Budget
 from waspi.device.clock import Clock
+from waspi.device.job_end import JobEnd
 from waspi.device.ledger import Ledger
+from waspi.device.recovery import recover
 from waspi.device.redelivery import is_repeated
 from waspi.device.waiting import WaitingJobs
 from waspi.errors import (
     CanceledError,
     EnvelopeError,
     ExpiredError,
-    InterruptedJobError,
     StorageError,
     UnknownModuleError,
     WaspiError,
 )
 from waspi.model.job import Job
 from waspi.model.module import DigestModule
-from waspi.model.result import JobError, Result
+from waspi.model.result import Result, Usage
 from waspi.model.state import JobState
 from waspi.mqtt.message import Incoming
 from waspi.protocol.job_envelope import decode_job
-from waspi.protocol.result_envelope import encode_result
 from waspi.sandbox.cache import ModuleCache
 from waspi.sandbox.pool import Pool
 from waspi.sandbox.task import Done, Task
 from waspi.storage.journal import Journal
-from waspi.storage.operations import Finish, Operation, Receive, Requeue, Start
+from waspi.storage.operations import Operation, Receive, Requeue, Start
 from waspi.storage.rows import JobRow, OutboxRow
 from waspi.storage.start_record import StartRecord
 
-_ATTEMPTS = 5
-"""Starts of an idempotent job, at most: one that takes the device down each time must not do so for ever."""
-
-_AHEAD = 16
+_AHEAD = 32
 """Jobs per worker that are marked as started in advance, at most."""
 _AHEAD_US = 8_000.0
 """Microseconds of work that are marked in advance: about what an SD card takes for a commit."""
@@ -83,13 +79,12 @@ class JobQueue:
         self._budget = budget
         self._trace = trace
         self._clock = clock
-        self._on_rows = on_rows
         self._on_change = on_change
         self._on_end = on_end
+        self.ends = JobEnd(device, ledger, cache, on_rows, self._at_end)
         self._pool: Pool | None = None
         self._receiving: dict[str, tuple[JobRow, list[Callable[[], object]]]] = {}
         self._active: dict[str, ActiveJob] = {}
-        self._ending: set[str] = set()
         self._waiting = WaitingJobs(journal.reader)
         self._marked: list[tuple[int, int, str]] = []
         self._expiries: dict[str, float] = {}
@@ -97,8 +92,6 @@ class JobQueue:
         self._arrivals = count()
         self.draining = False
         """Set when the agent is about to stop: nothing new starts."""
-        self.on_verdict: Callable[[str, JobError | None], None] | None = None
-        """Told of each job's end: the word by which its result names its module, and its error."""
 
     def attach(self, pool: Pool) -> None:
         """Hand over the pool, which was made with :meth:`on_done`."""
@@ -109,25 +102,14 @@ class JobQueue:
         """Jobs that have a worker."""
         return sum(1 for each in self._active.values() if each.task is None)
 
+    @property
+    def starving(self) -> bool:
+        """Whether a worker waits for a job whose start is not on the disk."""
+        return not self._marked and self._pool is not None and self._pool.free > 0
+
     def recover(self) -> None:
         """At start: settle what was running when the device went down."""
-        reader = self._journal.reader
-        for row in reader.interrupted():
-            self._cache.pin(_digest(row))
-            fresh = self._starts.never_started(row.id)
-            if fresh or (row.idempotent and row.attempt < _ATTEMPTS):
-                _log.warning("job %s was interrupted%s and runs again", row.id, " before it began" if fresh else "")
-                self._ledger.enter([Requeue(row.id)], self._requeued)
-            else:
-                _log.warning("job %s was interrupted and is not run again", row.id)
-                often = f"{row.attempt} times in a row" if row.idempotent else "and it is not marked idempotent"
-                error = InterruptedJobError(f"the device went down while the job ran, {often}")
-                self._end(row, JobState.FAILED, error)
-        before: int | None = None
-        while rows := reader.recent(1000, states=(JobState.QUEUED,), before_seq=before):
-            before = rows[-1].seq
-            for row in rows:
-                self._cache.pin(_digest(row))
+        recover(self._journal.reader, self._starts, self._cache, self._ledger, self.ends, self._requeued)
 
     def _requeued(self, _rows: tuple[OutboxRow, ...]) -> None:
         self._waiting.look_at_disk()
@@ -150,32 +132,37 @@ class JobQueue:
 
     def holds(self, job_id: str) -> bool:
         """Whether the job of that id is on its way to a worker, with one, or on its way to its end."""
-        return job_id in self._active or job_id in self._ending
+        return job_id in self._active or job_id in self.ends.under_way
 
     def after_receipt(self, job_id: str, effect: Callable[[], object]) -> None:
         """Call ``effect`` when the receipt of that job is committed."""
         self._receiving[job_id][1].append(effect)
 
+    def begins_at_once(self, body_bytes: int) -> bool:
+        """Whether a job that comes now may share one commit for receipt and start: there is room, and nobody waits."""
+        return not self._waiting and self._room(body_bytes) > 0 and self._journal.may_start and not self.draining
+
     def take(self, row: JobRow, job: Job, effect: Callable[[], object], known: Callable[[], object]) -> None:
         """Take in a job; ``effect`` (its acknowledgement) is called when it is on the disk.
 
         ``known`` is called instead when the journal finds that it has a job of that id already. ``job`` is what
-        ``row.body`` holds. With a free worker and nobody waiting, receipt and start share one commit.
+        ``row.body`` holds. A row that is IN_PROGRESS :meth:`begins_at_once`.
         """
-        direct = not self._waiting and self._room(row) > 0 and self._may_start(row)
+        job_id = row.id
+        direct = row.state is JobState.IN_PROGRESS
         if direct:
-            row = replace(row, state=JobState.IN_PROGRESS, attempt=1)
-            self._active[row.id] = ActiveJob(row, self._task(row, job), job.batch, job.limits.memory_bytes or 0)
-        self._receiving[row.id] = (row, [effect])
+            self._active[job_id] = ActiveJob(row, self._task(row, job), job.batch, job.limits.memory_bytes or 0)
+        effects = [effect]
+        self._receiving[job_id] = (row, effects)
         lasts = None if row.expires_at is None else self._clock.monotonic() + row.expires_at - self._clock.now()
-        self._cache.pin(_digest(row))
+        self._cache.pin(row.digest)
 
         def received(_rows: tuple[OutboxRow, ...]) -> None:
-            effects = self._receiving.pop(row.id)[1]
+            del self._receiving[job_id]
             if lasts is not None:
-                self._expiries[row.id] = lasts
+                self._expiries[job_id] = lasts
             if direct:
-                self._started(row.id)
+                self._started(job_id)
             else:
                 self._on_change(row, JobState.QUEUED)
                 self._waiting.hold(row)
@@ -184,13 +171,12 @@ class JobQueue:
 
         def refused() -> None:
             if direct:
-                _call(self._active.pop(row.id).canceled or ())  # it has ended long ago
-            self._cache.unpin(_digest(row))
-            others = self._receiving.pop(row.id)[1][1:]
+                _call(self._active.pop(job_id).canceled or ())  # it has ended long ago
+            self._cache.unpin(row.digest)
+            del self._receiving[job_id]
             self._waiting.look_at_disk()  # a load in between may have left out the one that is known
             known()
-            for other in others:
-                other()
+            _call(effects[1:])
 
         self._ledger.enter([Receive(row)], received, refused)
 
@@ -211,12 +197,12 @@ class JobQueue:
                 self._pool.cancel(job_id)
             return
         row = self._journal.reader.job(job_id)
-        if row is None or row.state is not JobState.QUEUED or job_id in self._ending:
+        if row is None or row.state is not JobState.QUEUED or job_id in self.ends.under_way:
             effect()
             return
         self._waiting.drop(job_id)
         error = CanceledError("canceled while it waited")
-        self._end(row, JobState.CANCELED, error, then=effect)
+        self.ends.fail(row, JobState.CANCELED, error, then=effect)
 
     # --- out --------------------------------------------------------------------------------------------------------
 
@@ -225,18 +211,18 @@ class JobQueue:
         self._dispatch()
         while self._waiting and self._journal.may_start and not self.draining:
             row = self._waiting.best(self._busy)
-            if row is None or self._room(row) <= 0:
+            if row is None or self._room(len(row.body)) <= 0:
                 return
             self._waiting.take_best()
             if self._overdue(row):
                 error = ExpiredError("its expiry passed while it waited")
-                self._end(row, JobState.EXPIRED, error)
+                self.ends.fail(row, JobState.EXPIRED, error)
                 continue
             try:
                 job = decode_job(row.body)
                 task = self._task(row, job)
             except EnvelopeError as error:
-                self._end(row, JobState.FAILED, error)
+                self.ends.fail(row, JobState.FAILED, error)
                 continue
             row = replace(row, state=JobState.IN_PROGRESS, attempt=row.attempt + 1)
             self._active[row.id] = ActiveJob(row, task, job.batch, job.limits.memory_bytes or 0)
@@ -245,26 +231,28 @@ class JobQueue:
     def on_done(self, done: Done) -> None:
         """A worker is through with a job."""
         active = self._active.pop(done.job_id)
-        self._budget.end(active.memory_bytes, done.usage.run_us)
-        self._typical_us += (done.usage.run_us - self._typical_us) / 8
+        row, spent = active.row, done.usage
+        self._budget.end(active.memory_bytes, spent.run_us)
+        self._typical_us += (spent.run_us - self._typical_us) / 8
         self._dispatch()
-        self._finish(
-            active.row,
+        self.ends.finish(
+            row,
             Result(
-                id=done.job_id,
-                device=self._device,
-                state=done.state,
-                outputs=done.outputs,
-                batch=active.batch,
-                error=done.error,
-                log=done.log,
-                usage=replace(done.usage, queue_us=active.queue_us),
-                attempt=active.row.attempt,
-                module=_label(active.row),
+                done.job_id,
+                self._device,
+                done.state,
+                done.outputs,
+                active.batch,
+                done.error,
+                done.log,
+                Usage(spent.fuel, spent.memory_bytes, spent.run_us, active.queue_us, spent.module),
+                row.attempt,
+                row.label,
             ),
-            partial(_call, active.canceled or ()),
+            None if active.canceled is None else partial(_call, active.canceled),
         )
-        self.pump()
+        if self._waiting:
+            self.pump()
 
     def next_deadline(self) -> float | None:
         """When :meth:`pump` wants to be called: a spent budget fills up again."""
@@ -272,16 +260,20 @@ class JobQueue:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    def _busy(self) -> list[str]:
-        return [*self._active, *self._ending, *self._receiving]
+    def _at_end(self, job_id: str) -> None:
+        self._expiries.pop(job_id, None)
+        self._on_end(job_id)
 
-    def _room(self, row: JobRow) -> int:
+    def _busy(self) -> list[str]:
+        return [*self._active, *self.ends.under_way, *self._receiving]
+
+    def _room(self, body_bytes: int) -> int:
         """How many more jobs may be marked as started.
 
         One for each worker; more where jobs are so short that a worker would wait for the disk between two of them.
         """
         ahead = 1
-        if len(row.body) <= _AHEAD_BODY_BYTES:
+        if body_bytes <= _AHEAD_BODY_BYTES:
             ahead = max(1, min(_AHEAD, int(_AHEAD_US / max(self._typical_us, 1.0))))
         return self._workers * ahead - len(self._active)
 
@@ -291,9 +283,6 @@ class JobQueue:
             return False
         due = self._expiries.get(row.id)
         return row.expires_at <= self._clock.now() or (due is not None and due <= self._clock.monotonic())
-
-    def _may_start(self, row: JobRow) -> bool:
-        return not self._overdue(row) and self._journal.may_start and not self.draining
 
     def _task(self, row: JobRow, job: Job) -> Task:
         module = job.module
@@ -307,10 +296,14 @@ class JobQueue:
         self._dispatch()
 
     def _dispatch(self) -> None:
-        while self._marked and self._pool is not None and self._pool.free > 0 and not self.draining:
-            if not self._budget.admits(self._active[self._marked[0][2]].memory_bytes, self._clock.monotonic()):
+        pool = self._pool
+        while self._marked and pool is not None and not self.draining:
+            active = self._active[self._marked[0][2]]
+            if not pool.takes(active.row.digest):
                 return
-            self._launch(heapq.heappop(self._marked)[2], self._pool)
+            if not self._budget.admits(active.memory_bytes, self._clock.monotonic()):
+                return
+            self._launch(heapq.heappop(self._marked)[2], pool)
 
     def _launch(self, job_id: str, pool: Pool) -> None:
         active = self._active[job_id]
@@ -346,55 +339,9 @@ class JobQueue:
             state = JobState.CANCELED
         elif isinstance(error, ExpiredError):
             state, before = JobState.EXPIRED, [Requeue(active.row.id)]  # only a job that waits expires
-        self._end(active.row, state, error, partial(_call, active.canceled or ()), before)
-
-    def _end(
-        self,
-        row: JobRow,
-        state: JobState,
-        error: WaspiError,
-        then: Callable[[], object] | None = None,
-        before: Sequence[Operation] = (),
-    ) -> None:
-        """End a job that brought no output."""
-        told = JobError(error.fault, error.kind, error.message)
-        label = _label(row)
-        result = Result(row.id, self._device, state, error=told, attempt=row.attempt, module=label)
-        self._finish(row, result, then, before)
-
-    def _finish(
-        self,
-        row: JobRow,
-        result: Result,
-        then: Callable[[], object] | None = None,
-        before: Sequence[Operation] = (),
-    ) -> None:
-        encoded = encode_result(result)
-        self._ending.add(row.id)
-        self._expiries.pop(row.id, None)
-        self._on_end(row.id)
-
-        def ended(rows: tuple[OutboxRow, ...]) -> None:
-            self._ending.discard(row.id)
-            self._cache.unpin(_digest(row))
-            self._on_rows(rows)
-            if self.on_verdict is not None:
-                self.on_verdict(_label(row), result.error)
-            if then is not None:
-                then()
-
-        operations = [*before, Finish(row.id, result.state, encoded, answer_to(row, result, encoded))]
-        self._ledger.enter(operations, ended)
+        self.ends.fail(active.row, state, error, partial(_call, active.canceled or ()), before)
 
 
 def _call(effects: Iterable[Callable[[], object]]) -> None:
     for effect in effects:
         effect()
-
-
-def _label(row: JobRow) -> str:
-    return row.module.partition("#")[0]
-
-
-def _digest(row: JobRow) -> str:
-    return row.module[-64:]

@@ -10,8 +10,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from typing import Final, TypeAlias
 
 from waspi.errors import StorageError
 from waspi.mqtt.backoff import Backoff
@@ -23,13 +22,12 @@ Effect = Callable[[tuple[OutboxRow, ...]], None]
 """Called with the outbox rows that the group made, in order."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    operations: Sequence[Operation]
-    effect: Effect | None
-    otherwise: Callable[[], object] | None
-    """Called instead of the effect when the journal's state table forbids the group."""
+_Group: TypeAlias = tuple[Sequence[Operation], Effect | None, Callable[[], object] | None]
+"""Operations, effect, and what is called instead of it when the journal's state table forbids the group."""
 
+
+_LINGER_S: Final = 0.2
+"""Seconds that what is not urgent waits for something urgent to share a commit with."""
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +44,8 @@ class Ledger:
         self._on_trouble = on_trouble
         self._writer: Writer | None = None
         self._gathered: list[_Group] = []
+        self._urgent = False
+        self._linger_until = 0.0
         self._under_way: dict[int, _Group] = {}
         self._again: deque[_Group] = deque()
         self._backoff = Backoff(first=0.5, longest=30.0)
@@ -72,13 +72,27 @@ class Ledger:
 
         It leaves with the next :meth:`flush`, which the loop calls once in each round: one handover for all groups.
         """
-        self._gathered.append(_Group(operations, effect, otherwise))
-
-    def flush(self) -> None:
-        """Hand what was entered to the writer."""
         if not self._gathered:
-            return
+            self._linger_until = self._clock() + _LINGER_S
+        if not self._urgent:
+            self._urgent = any(operation.urgent for operation in operations)
+        self._gathered.append((operations, effect, otherwise))
+
+    def flush(self) -> bool:
+        """Hand what was entered to the writer, unless that has to wait; whether effects were let out at once."""
+        writer = self._writer
+        if writer is None:
+            return False
+        if self._gathered and not writer.busy and (self._urgent or self._clock() >= self._linger_until):
+            self._hand_over()
+        if not writer.ready:
+            return False
+        self._collect(writer)
+        return True
+
+    def _hand_over(self) -> None:
         groups, self._gathered = self._gathered, []
+        self._urgent = False
         if self._again:  # nothing overtakes what the disk has refused
             self._again.extend(groups)
         else:
@@ -89,11 +103,6 @@ class Ledger:
         """Whether nothing is on its way."""
         return not self._under_way and not self._again and not self._gathered
 
-    @property
-    def stopped(self) -> bool:
-        """Whether the writer has nothing to do: what was entered should not wait for more."""
-        return not self._under_way
-
     def stuck_for(self, now: float) -> float:
         """Seconds for which the oldest group has been with the writer without an answer."""
         return now - self._oldest if self._under_way else 0.0
@@ -101,29 +110,31 @@ class Ledger:
     def settle(self) -> None:
         """Let out the effects of what is committed; call it when the descriptor is ready."""
         os.eventfd_read(self.descriptor)
-        if self._writer is None:
-            return
-        effects: list[Callable[[], object]] = []
+        if self._writer is not None:
+            self._collect(self._writer)
+
+    def _collect(self, writer: Writer) -> None:
+        calls: list[tuple[Callable[..., object], tuple[tuple[OutboxRow, ...], ...]]] = []
         failed: list[_Group] = []
         trouble: StorageError | None = None
-        done = self._writer.completed()
+        done = writer.completed()
         for completion in done:
             group = self._under_way.pop(completion.ticket)
             if isinstance(completion, Committed):
-                if group.effect is not None:
-                    effects.append(partial(group.effect, completion.outbox_rows))
+                if group[1] is not None:
+                    calls.append((group[1], (completion.outbox_rows,)))
             elif isinstance(completion.error, StorageError):
                 failed.append(group)
                 trouble = completion.error
-            elif group.otherwise is not None:
-                effects.append(group.otherwise)
+            elif group[2] is not None:
+                calls.append((group[2], ()))
             else:
                 _log.error("the journal refuses an operation, a bug in waspi: %s", completion.error.message)
         self._oldest = self._clock()
         if done:
             self._judge(trouble, failed)
-        for effect in effects:
-            effect()
+        for call, arguments in calls:
+            call(*arguments)
 
     def _judge(self, trouble: StorageError | None, failed: list[_Group]) -> None:
         if trouble is not None:
@@ -139,6 +150,11 @@ class Ledger:
 
     def next_deadline(self) -> float | None:
         """When :meth:`tick` wants to be called."""
+        writer = self._writer
+        if writer is not None and writer.ready:
+            return 0.0  # by what was let out at the end of a round
+        if writer is not None and self._gathered and not writer.busy:
+            return 0.0 if self._urgent else self._linger_until
         return self._due if self._again and not self._under_way else None
 
     def tick(self, now: float) -> None:
@@ -153,7 +169,8 @@ class Ledger:
         all of it on the disk.
         """
         if self._writer is not None:
-            self.flush()
+            if self._gathered:
+                self._hand_over()
             self._writer.stop()
             self._writer = None
         os.close(self.descriptor)
@@ -172,6 +189,6 @@ class Ledger:
             raise StorageError("the journal is not open")
         if not self._under_way:
             self._oldest = self._clock()
-        last = self._writer.submit_all([group.operations for group in groups])
+        last = self._writer.submit_all([group[0] for group in groups], urgent=True)
         for ticket, group in enumerate(groups, last - len(groups) + 1):
             self._under_way[ticket] = group

@@ -66,6 +66,7 @@ class Outbox:
         self._sending: dict[int, _Sending] = {}
         self._tokens: dict[int, int] = {}
         self._sent: set[int] = set()
+        self._settled: list[Sent] = []
         self._passing: deque[tuple[Outgoing, Callable[[], object] | None]] = deque()
         self._chunks: deque[tuple[int, bytes]] = deque()
         self._sending_bytes = 0
@@ -127,6 +128,8 @@ class Outbox:
     def pump(self, most: int = 1 << 30) -> bool:
         """Publish what the window has room for, ``most`` messages of it; whether there may be more."""
         link = self._link
+        if self._settled:
+            self._enter_settled()
         for _ in range(most):
             if link.room <= 0:
                 return False
@@ -217,7 +220,12 @@ class Outbox:
         if settles:
             self._acknowledged.remove(published or "")
         self._sent.add(row_id)
-        self._ledger.enter([Sent(row_id, settles)], lambda _rows: self._sent.discard(row_id))
+        self._settled.append(Sent(row_id, settles))
+
+    def _enter_settled(self) -> None:
+        """One group for all rows that the broker took in this round."""
+        settled, self._settled = self._settled, []
+        self._ledger.enter(settled, lambda _rows: self._sent.difference_update([each.outbox_id for each in settled]))
 
     def _load(self) -> bool:
         rows = self._reader.outbox(self._last, _HELD, max_bytes=_HELD_BYTES)
@@ -232,12 +240,12 @@ class Outbox:
     def _send(self, row: OutboxRow) -> None:
         entry = row.entry
         largest = self._link.server.max_packet_bytes
-        overhead = _overhead(entry)
-        if largest is None or len(entry.payload) + overhead <= largest:
+        if largest is None or len(entry.payload) + _overhead(entry) <= largest:
             self._sending[row.id] = _Sending(row, 1)
             self._sending_bytes += len(entry.payload)
             self._publish(row.id, entry, entry.payload)
             return
+        overhead = _overhead(entry)
         if (
             entry.content_type != CONTENT_TYPE
             or entry.job_id is None
@@ -260,11 +268,7 @@ class Outbox:
     def _publish(self, row_id: int, entry: OutboxEntry, payload: bytes) -> None:
         token = self._link.publish(
             Outgoing(
-                topic=entry.topic,
-                payload=payload,
-                correlation=entry.correlation,
-                content_type=entry.content_type,
-                user_properties=entry.user_properties,
+                entry.topic, payload, 1, False, None, entry.correlation, None, entry.content_type, entry.user_properties
             )
         )
         self._tokens[token] = row_id

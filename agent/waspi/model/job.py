@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from waspi.model.abi import DEFAULT_ABI, Abi
 from waspi.model.limits import Limits
 from waspi.model.module import ModuleRef
+from waspi.model.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Job:
     """One piece of work: a module, one input or several, and how to treat them."""
 

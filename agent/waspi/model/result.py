@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from waspi.errors import Fault
 from waspi.model.state import JobState
+from waspi.model.value import value
 
 
 class ModuleOrigin(StrEnum):
@@ -20,7 +21,7 @@ class ModuleOrigin(StrEnum):
     """Compiled for this job."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Usage:
     """What a run used; zeros where the job never ran."""
 
@@ -34,7 +35,7 @@ class Usage:
     module: ModuleOrigin | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class JobError:
     """Why a job did not succeed."""
 
@@ -46,7 +47,7 @@ class JobError:
     offset: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Result:
     """The final word on a job."""
 

@@ -1,7 +1,8 @@
 """One connection to the broker: one paho client object, thrown away with it.
 
-paho keeps publishes, packet ids and acknowledgements in its client object; with a new object for each connection none
-of them can leak into the next one. Callbacks only append to :attr:`Connection.events`.
+paho connects, subscribes, pings and reads every packet that is rare or wrong; the packets of the hot path go past it as
+bytes (:mod:`waspi.mqtt.packet`). With a new object for each connection no packet id can leak into the next one. paho's
+callbacks only append to :attr:`Connection.events`.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections import deque
-from dataclasses import dataclass
 from typing import Any, cast
 
+from paho.mqtt import _packet
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
@@ -20,12 +21,11 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from waspi.errors import BrokerError, ConfigError, RefusedByBrokerError, TlsError, UnreachableBrokerError
+from waspi.model.value import value
 from waspi.mqtt.message import Incoming, Outgoing, ServerLimits
-from waspi.mqtt.properties import QuickProperties, use_quick_properties
+from waspi.mqtt.packet import KIND, PUBACK, PUBLISH, puback, publish, read_puback, read_publish
 from waspi.mqtt.settings import LinkSettings, Tls
 from waspi.mqtt.stream import Stream
-
-use_quick_properties()
 
 _ALL = 1 << 30
 _SUCCESS = MQTTErrorCode.MQTT_ERR_SUCCESS
@@ -33,7 +33,7 @@ _TAKEN_OVER = 0x8E
 _FAILURE = 0x80  # reason codes from here on are failures (MQTT 5.0, 2.4)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Accepted:
     """CONNACK with success."""
 
@@ -41,14 +41,14 @@ class Accepted:
     limits: ServerLimits
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Closed:
     """The connection is over."""
 
     reason: BrokerError
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Published:
     """PUBACK."""
 
@@ -56,7 +56,7 @@ class Published:
     refused: BrokerError | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Subscribed:
     """SUBACK."""
 
@@ -83,6 +83,15 @@ class _StreamClient(Client):
             raise ConnectionError
         return self.stream.recv(bufsize)
 
+    def next_packet_id(self) -> int:
+        """A packet identifier; paho's SUBSCRIBE takes them from the same row."""
+        return self._mid_generate()
+
+    def note_traffic(self, stream: Stream) -> None:
+        """Tell paho's keep-alive what went past it."""
+        self._last_msg_out = max(self._last_msg_out, stream.spoke_at)
+        self._last_bytes_received = max(self._last_bytes_received, stream.heard_at)
+
     def _get_proxy(self) -> None:
         """No proxy: paho would look for one in the environment by way of ``urllib.request``, 3 MB of modules."""
 
@@ -106,11 +115,9 @@ class Connection:
         )
         client.max_packet_bytes = settings.max_packet_bytes
         client.connect_timeout = settings.connect_timeout_s
-        client.max_inflight_messages_set(65_535)  # the window is kept by the link, below the server's own maximum
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
-        client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
         # With this callback set paho queues packets and leaves the writing to flush().
         client.on_socket_register_write = lambda *_: None
@@ -171,7 +178,18 @@ class Connection:
             if not stream.packets:
                 stream.fill()
             stream.quota = most
-            while stream.packets and stream.quota and not self._closed:
+            ends = stream.ends
+            while ends and stream.quota and not self._closed:
+                kind = stream.received[stream.at] & KIND
+                if kind == PUBLISH:
+                    message = read_publish(stream.received, stream.at, ends[0], self.number)
+                    if message is not None:
+                        stream.next()
+                        self.events.append(message)
+                        continue
+                elif kind == PUBACK:
+                    self._read_puback(stream)
+                    continue
                 result = self._client.loop_read()
                 if result == MQTTErrorCode.MQTT_ERR_PROTOCOL:
                     self._close(BrokerError(f"{self._settings.address}: the broker sent a broken packet"))
@@ -183,6 +201,20 @@ class Connection:
             self._close(UnreachableBrokerError(f"{self._settings.address}: the connection is lost: {words(error)}"))
         except Exception as error:  # noqa: BLE001 - paho raises whatever a broken packet provokes in it
             self._close(BrokerError(f"{self._settings.address}: the broker sent a broken packet: {words(error)}"))
+
+    def _read_puback(self, stream: Stream) -> None:
+        """Paho would not know it: it did not send what this answers."""
+        packet_id = read_puback(stream.received, stream.at, stream.ends[0])
+        refused = None
+        if packet_id is None:
+            packet = bytes(stream.received[stream.at : stream.ends[0]])
+            body = next(place for place in range(1, len(packet)) if not packet[place] & 0x80) + 1
+            answer = _packet.decode_puback(packet[0], packet[body:], MQTTProtocolVersion.MQTTv5)
+            packet_id = answer.mid
+            if answer.reason.value >= _FAILURE:
+                refused = RefusedByBrokerError(f"{self._settings.address}: publish refused: {answer.reason}")
+        stream.next()
+        self.events.append(Published(packet_id, refused))
 
     def flush(self) -> bool:
         """Write what waits. Returns whether all is written."""
@@ -199,43 +231,30 @@ class Connection:
 
     def keep_alive(self) -> None:
         """Send PINGREQ when it is due and notice a broker that does not answer; call every few seconds."""
-        if not self._closed and self._client.loop_misc() != _SUCCESS:
+        if self._closed:
+            return
+        self._client.note_traffic(self.stream)
+        if self._client.loop_misc() != _SUCCESS:
             self._close(UnreachableBrokerError(f"{self._settings.address}: the broker no longer answers pings"))
 
     def publish(self, message: Outgoing) -> int:
         """Hand a PUBLISH to the stream; returns its packet id (0 for QoS 0). Raises ``BrokerError`` when closed."""
-        properties = None
-        if (
-            message.reply_to is not None
-            or message.correlation is not None
-            or message.content_type is not None
-            or message.expires_in_s is not None
-            or message.user_properties
-        ):
-            properties = QuickProperties(PacketTypes.PUBLISH)
-            if message.reply_to is not None:
-                properties.ResponseTopic = message.reply_to
-            if message.correlation is not None:
-                properties.CorrelationData = message.correlation
-            if message.content_type is not None:
-                properties.ContentType = message.content_type
-            if message.expires_in_s is not None:
-                properties.MessageExpiryInterval = message.expires_in_s
-            if message.user_properties:
-                properties.UserProperty = list(message.user_properties)
-        info = self._client.publish(message.topic, message.payload, message.qos, message.retain, properties)
-        if info.rc != _SUCCESS:
+        if self._closed:
             raise UnreachableBrokerError(f"{self._settings.address}: not connected")
-        return info.mid if message.qos else 0
+        packet_id = self._client.next_packet_id() if message.qos else 0
+        self.stream.send(publish(message, packet_id))
+        return packet_id
 
     def acknowledge(self, packet_id: int) -> None:
         """PUBACK."""
-        self._client.ack(packet_id, 1)
+        self.stream.send(puback(packet_id))
 
     def subscribe(self, filters: list[str]) -> None:
         """SUBSCRIBE with QoS 1 and Retain As Published, so that a retained message can be told from a live one."""
         options = SubscribeOptions(qos=1, retainAsPublished=True)
         self._client.subscribe([(name, options) for name in filters])
+        # What is published next must not overtake it: who reads "online" may count on the subscription.
+        self._client.loop_write()
 
     def disconnect(self, *, with_will: bool = False) -> None:
         """DISCONNECT (reason 0x04 asks the broker for the will), flush and close."""
@@ -328,14 +347,6 @@ class Connection:
                 user_properties=user,
             )
         )
-
-    def _on_publish(
-        self, _client: Client, _data: object, packet_id: int, code: ReasonCode, _properties: Properties | None
-    ) -> None:
-        refused = None
-        if code.value >= _FAILURE:
-            refused = RefusedByBrokerError(f"{self._settings.address}: publish refused: {code}")
-        self.events.append(Published(packet_id, refused))
 
     def _on_subscribe(
         self, _client: Client, _data: object, _packet_id: int, codes: list[ReasonCode], _properties: Properties | None

@@ -92,6 +92,7 @@ class Link:
         self._opened: BrokerError | None = None
         self._due = 0.0
         self._in_flight: dict[int, int] = {}
+        self._window = 0
         self._online_at = 0.0
         self._short_lives = 0
         self._last_token = 0
@@ -121,9 +122,7 @@ class Link:
     @property
     def room(self) -> int:
         """How many QoS 1 publishes the window has room for."""
-        if not self.online:
-            return 0
-        return min(self._settings.window, self.server.receive_maximum) - len(self._in_flight)
+        return self._window - len(self._in_flight) if self.state is LinkState.ONLINE else 0
 
     def publish(self, message: Outgoing) -> int:
         """Send a message; returns the token that ``on_published`` will name (0 for QoS 0).
@@ -371,6 +370,7 @@ class Link:
                     return
                 self._become(LinkState.ONLINE)
                 self.server = event.limits
+                self._window = min(self._settings.window, event.limits.receive_maximum)
                 self._online_at = self._clock()
                 self._due = self._online_at + connection.keepalive_s / 4
                 self._handler.on_online(event.session_present, event.limits)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from waspi.model.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Incoming:
     """One PUBLISH from the broker (MQTT 5.0, 3.3)."""
 
@@ -27,7 +27,7 @@ class Incoming:
     user_properties: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outgoing:
     """One PUBLISH to the broker."""
 
@@ -42,7 +42,7 @@ class Outgoing:
     user_properties: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ServerLimits:
     """What the broker's CONNACK allows (MQTT 5.0, 3.2.2.3)."""
 

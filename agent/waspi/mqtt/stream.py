@@ -2,14 +2,15 @@
 
 paho reads a packet's header byte by byte from its socket and sends every packet by itself; behind this class those
 become copies in memory, with one ``recv`` and one ``send`` for many packets. The stream follows the fixed headers
-(MQTT 5.0, 2.1), so that a packet beyond the agreed Maximum Packet Size is refused before it is kept, and so that paho
-is only asked to read where a whole packet waits.
+(MQTT 5.0, 2.1), so that a packet beyond the agreed Maximum Packet Size is refused before it is kept, and so that a
+reader is only asked to read where a whole packet waits.
 """
 
 from __future__ import annotations
 
 import socket
 from collections import deque
+from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,11 +30,7 @@ class Stream:
     def __init__(self, sock: socket.socket, max_packet_bytes: int) -> None:
         self._sock = sock
         self._max = max_packet_bytes
-        self._in = bytearray()
-        self._at = 0
-        self._skip = 0
-        self._length = 0
-        self._length_bytes = -1  # -1: the next byte is a packet's first
+        self._followed = 0  # where the first packet begins whose end is not known yet
         self._out: list[bytes] = []
         self._tls: ssl.SSLSocket | None = None
         self._would_block: tuple[type[OSError], ...] = (BlockingIOError,)
@@ -43,17 +40,24 @@ class Stream:
             if isinstance(sock, ssl.SSLSocket):
                 self._tls = sock
                 self._would_block = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-        self._ends: deque[int] = deque()
+        self.received = bytearray()
+        """What was received and not read; :attr:`at` and :attr:`ends` say where the packets are."""
+        self.at = 0
+        """Where the next packet begins, or what paho has left of it."""
+        self.ends: deque[int] = deque()
+        """Where whole packets end."""
         self.quota = 0
         """How many packets may still be read in this round."""
         self.ended = False
         """Whether the broker has closed its side."""
+        self.heard_at = self.spoke_at = monotonic()
+        """When bytes last came and went (seconds of the monotonic clock)."""
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     @property
     def packets(self) -> int:
         """Whole packets that wait to be read (``int``)."""
-        return len(self._ends)
+        return len(self.ends)
 
     def fill(self) -> None:
         """Take in what the socket holds, a bounded part of it. Raises ``PacketTooLargeError`` and other ``OSError``."""
@@ -65,64 +69,64 @@ class Stream:
             if not data:
                 self.ended = True
                 return
-            self._follow(data)
-            self._in += data
+            self.heard_at = monotonic()
+            self.received += data
+            self._follow()
             # What TLS has decrypted already no selector would tell.
             if self._tls is None or not self._tls.pending():
                 return
 
     def recv(self, size: int) -> bytes:
         """At most ``size`` bytes of a whole packet that waits (paho's side). Raises ``BlockingIOError`` else."""
-        ends = self._ends
-        if not ends or not self.quota:
+        if not self.ends or not self.quota:
             raise BlockingIOError
-        end = self._at + size
-        part = bytes(self._in[self._at : end])
-        self._at = end
-        if end >= ends[0]:
-            ends.popleft()
-            self.quota -= 1
-            if not ends:
-                del self._in[:end]
-                self._at = 0
+        end = self.at + size
+        part = bytes(self.received[self.at : end])
+        self.at = end
+        if end >= self.ends[0]:
+            self.next()
         return part
 
-    def _follow(self, data: bytes) -> None:
-        start = len(self._in)
-        at = 0
-        size = len(data)
-        while at < size:
-            if self._skip:
-                step = min(self._skip, size - at)
-                self._skip -= step
-                at += step
-                if not self._skip:
-                    self._ends.append(start + at)
-                continue
-            byte = data[at]
-            at += 1
-            if self._length_bytes < 0:
-                self._length = 0
-                self._length_bytes = 0
-                continue
-            self._length |= (byte & 0x7F) << (7 * self._length_bytes)
-            self._length_bytes += 1
-            if byte & 0x80:
-                if self._length_bytes >= _MAX_LENGTH_BYTES:
-                    raise PacketTooLargeError("a remaining length of more than four bytes")
-                continue
-            if self._length + 1 + self._length_bytes > self._max:
-                raise PacketTooLargeError(
-                    f"a packet of {self._length} bytes, more than the {self._max} that were agreed"
-                )
-            self._skip = self._length
-            self._length_bytes = -1
-            if not self._skip:
-                self._ends.append(start + at)
+    def next(self) -> None:
+        """The packet that waited first is read."""
+        self.at = self.ends.popleft()
+        self.quota -= 1
+        if not self.ends:
+            del self.received[: self.at]
+            self._followed -= self.at
+            self.at = 0
+
+    def _follow(self) -> None:
+        """Find the ends of the packets that are whole."""
+        received, at, size = self.received, self._followed, len(self.received)
+        while size - at > 1:
+            length = received[at + 1]
+            body = at + 2
+            if length & 0x80:
+                length &= 0x7F
+                shift = 7
+                while body < size:
+                    byte = received[body]
+                    body += 1
+                    length |= (byte & 0x7F) << shift
+                    shift += 7
+                    if not byte & 0x80:
+                        break
+                    if shift >= 7 * _MAX_LENGTH_BYTES:
+                        raise PacketTooLargeError("a remaining length of more than four bytes")
+                else:
+                    break  # the rest of the length is still to come
+            if body - at + length > self._max:
+                raise PacketTooLargeError(f"a packet of {length} bytes, more than the {self._max} that were agreed")
+            if body + length > size:
+                break
+            at = body + length
+            self.ends.append(at)
+        self._followed = at
 
     def send(self, data: bytes | bytearray) -> int:
         """Keep ``data`` for the next :meth:`flush`; always all of it (paho's side)."""
-        self._out.append(bytes(data))
+        self._out.append(data if type(data) is bytes else bytes(data))
         return len(data)
 
     def flush(self) -> bool:
@@ -134,6 +138,7 @@ class Stream:
             except self._would_block:
                 self._out = [data]
                 return False
+            self.spoke_at = monotonic()
             self._out = [] if sent == len(data) else [data[sent:]]
         return True
 

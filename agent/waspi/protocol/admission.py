@@ -11,10 +11,10 @@ which is safe and reported.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from waspi.errors import (
+    EnvelopeError,
     ExpiredError,
     InputTooLargeError,
     ModuleTooLargeError,
@@ -27,6 +27,7 @@ from waspi.errors import (
 from waspi.model.job import Job
 from waspi.model.module import InlineModule, NamedModule
 from waspi.model.state import JobState
+from waspi.model.value import value
 from waspi.protocol import cbor, cose
 from waspi.protocol.ids import is_id, shown
 from waspi.protocol.job_envelope import body_hash, claimed_id, job_from
@@ -64,7 +65,7 @@ class Publication(Protocol):
         """Message Expiry Interval that is left, in seconds."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Admitted:
     """A job that may be queued, unless the journal knows its id."""
 
@@ -82,7 +83,7 @@ class Admitted:
     """Unix time after which the job must not start: the earlier of its own expiry and the message's."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Refused:
     """A message that is answered with an error and never run."""
 
@@ -131,8 +132,12 @@ def admit(
             elif policy.jobs is JobsPolicy.SIGNED:
                 raise SignatureError("this device takes signed jobs only: sign it with a key that the device trusts")
             value = cbor.decode(body, max_bytes=limit)
-            job_id = claimed_id(value)
-            job = job_from(value)
+            try:
+                job = job_from(value)
+            except EnvelopeError:
+                job_id = claimed_id(value)
+                raise
+            job_id = job.id
         if reply_error is not None:
             raise reply_error  # known before, but only now is there an id to answer it by
         clock = max(now, time_floor)

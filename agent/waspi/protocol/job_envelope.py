@@ -7,6 +7,7 @@ is ``{inline: bytes}``, ``{sha256: text of 64 lower-case hexadecimal digits}`` o
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Final
 
 from waspi.errors import EnvelopeError
@@ -29,6 +30,10 @@ _INLINE: Final = frozenset(("inline",))
 _DIGEST: Final = frozenset(("sha256",))
 _NAMED: Final = frozenset(("name", "version"))
 _NO_LIMITS: Final = Limits()
+
+# Most jobs of a device have one of few; what comes back is not to be changed.
+_abi_fields = lru_cache(maxsize=64)(terms.abi_fields)
+_limits_fields = lru_cache(maxsize=64)(terms.limits_fields)
 
 
 def body_hash(data: bytes) -> bytes:
@@ -96,14 +101,14 @@ def encode_job(job: Job, *, check: bool = True) -> bytes:
     fields: dict[str, object] = {"v": field.VERSION, "id": job.id}
     if job.abi is not None:
         # Stated in full: a description that is there replaces the one of a named module as a whole.
-        fields["abi"] = terms.abi_fields(job.abi)
+        fields["abi"] = _abi_fields(job.abi)
     if job.batch:
         fields["inputs"] = list(job.inputs)
     elif len(job.inputs) == 1:
         fields["input"] = job.inputs[0]
     else:
         raise EnvelopeError(f"job: {len(job.inputs)} inputs, but it is no batch")
-    limits = terms.limits_fields(job.limits)
+    limits = _limits_fields(job.limits)
     if limits:
         fields["limits"] = limits
     fields["module"] = _module_fields(job.module)

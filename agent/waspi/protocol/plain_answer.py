@@ -13,12 +13,12 @@ Who must be sure looks at ``state``, never at the payload.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from waspi.errors import EnvelopeError
 from waspi.model.result import Result
 from waspi.model.state import JobState
+from waspi.model.value import value
 from waspi.protocol import json_document
 
 CONTENT_TYPE: Final = "application/octet-stream"
@@ -27,7 +27,7 @@ MAX_PROPERTY: Final = 512
 """Bytes of a user property's value."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PlainAnswer:
     """What is published in answer to a plain request."""
 

@@ -26,7 +26,7 @@ class ResponseTopics:
     Raises :class:`ConfigError` for a prefix that is empty, has a wildcard or a ``$``, or does not end with ``/``.
     """
 
-    __slots__ = ("_base", "_own", "_prefixes")
+    __slots__ = ("_base", "_latest", "_own", "_prefixes")
 
     def __init__(self, topics: Topics, device: str, prefixes: Iterable[str] = DEFAULT_PREFIXES) -> None:
         self._base: Final = f"{topics.root}/"
@@ -38,9 +38,12 @@ class ResponseTopics:
                     f"reply prefix {shown(prefix)} is not allowed: it must end with '/' and hold no '+', '#' or '$'"
                 )
         self._prefixes: Final = (self._base, *own)
+        self._latest = ""  # a client has one, as a rule
 
     def check(self, topic: str) -> str:
         """Return ``topic`` when the device may answer to it; raises :class:`TopicError` that says why not."""
+        if topic and topic == self._latest:
+            return topic
         # isprintable: no control character, no NUL, no lone surrogate (which is no UTF-8), no line separator.
         if not topic.isprintable():
             raise TopicError(f"Response Topic {shown(topic)} holds a control character or is no valid UTF-8")
@@ -54,6 +57,7 @@ class ResponseTopics:
             self._check_reserved(topic)
         if topic.endswith("/"):
             raise TopicError(f"Response Topic {shown(topic)} ends with '/': name a topic below it")
+        self._latest = topic
         return topic
 
     def _check_reserved(self, topic: str) -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from waspi import errors
 from waspi.errors import WaspiError, WorkerError
 from waspi.model.result import JobError
+from waspi.model.value import value
 from waspi.sandbox import frame
 
 _LOG_MARK: Final = 256
 """Bytes by which a log may pass its bound: the engine marks a cut."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Spent:
     """What a run used, as the child says."""
 
@@ -23,7 +23,7 @@ class Spent:
     run_us: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answer:
     """A run that succeeded."""
 
@@ -32,7 +32,7 @@ class Answer:
     log: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Failure:
     """A run or a compilation that failed."""
 
@@ -60,9 +60,17 @@ def parse_answer(body: memoryview, *, inputs: int, answer_bytes: int, log_bytes:
     if len(body) < head.size:
         raise WorkerError("the worker's answer is truncated")
     fuel, memory_bytes, run_us, log_size, count = head.unpack_from(body)
+    if min(fuel, memory_bytes, run_us) < 0:  # signed on the wire, so that what passes also fits the journal
+        raise WorkerError("the child's usage is negative")
     if count != inputs or log_size > log_bytes + frame.TRACE_BYTES + _LOG_MARK:
         raise WorkerError("the worker's answer does not belong to the question")
     at = head.size + count * frame.SIZE.size
+    if count == 1 and len(body) >= at:  # the most frequent
+        (size,) = frame.SIZE.unpack_from(body, head.size)
+        if size > answer_bytes or at + log_size + size != len(body):
+            raise WorkerError("the worker's answer has outputs of the wrong size")
+        output = at + log_size
+        return Answer(Spent(fuel, memory_bytes, run_us), (bytes(body[output:]),), bytes(body[at:output]))
     if len(body) < at + log_size:
         raise WorkerError("the worker's answer is truncated")
     sizes = [size for (size,) in frame.SIZE.iter_unpack(body[head.size : at])]
@@ -74,7 +82,7 @@ def parse_answer(body: memoryview, *, inputs: int, answer_bytes: int, log_bytes:
     for size in sizes:
         outputs.append(bytes(body[at : at + size]))
         at += size
-    return Answer(_spent(fuel, memory_bytes, run_us), tuple(outputs), log)
+    return Answer(Spent(fuel, memory_bytes, run_us), tuple(outputs), log)
 
 
 def parse_failure(body: memoryview, *, log_bytes: int) -> Failure:
@@ -103,13 +111,9 @@ def parse_failure(body: memoryview, *, log_bytes: int) -> Failure:
         function=function or None,
         offset=offset if offset >= 0 else None,
     )
-    return Failure(_spent(fuel, memory_bytes, run_us), error, bytes(body[at:]))
-
-
-def _spent(fuel: int, memory_bytes: int, run_us: int) -> Spent:
-    if min(fuel, memory_bytes, run_us) < 0:  # signed on the wire, so that what passes also fits the journal
+    if min(fuel, memory_bytes, run_us) < 0:
         raise WorkerError("the child's usage is negative")
-    return Spent(fuel, memory_bytes, run_us)
+    return Failure(Spent(fuel, memory_bytes, run_us), error, bytes(body[at:]))
 
 
 def one_line(raw: bytes) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _READ: Final = 64 * 1024
 _VECTORS: Final = 128
 """Buffers handed to one ``sendmsg``; Linux allows 1024."""
+_HEAD: Final = frame.HEADER.size
 
 
 class Channel:
@@ -37,7 +38,7 @@ class Channel:
         ``on_frame`` judges kind, sequence number and body of a frame: it returns what to do about it, or raises
         ``WorkerError``, which ends the channel. What is done about it may raise what it likes: that passes through.
         ``on_end`` is called once: with ``None`` at end of file, else with what was wrong (``str``). ``max_body`` bounds
-        the body of the next frame in bytes; assign :attr:`max_body` to change it.
+        the body of the next frame in bytes, -1 where none is expected; assign :attr:`max_body` to change it.
         """
         self.max_body = max_body
         self._selector = selector
@@ -47,7 +48,8 @@ class Channel:
         self._out: deque[memoryview] = deque()
         self._fds: tuple[int, ...] = ()
         self._sent = False
-        self._small = bytearray()
+        self._received = b""
+        self._at = 0
         self._large: bytearray | None = None
         self._filled = 0
         self._watched = EVENT_READ
@@ -70,38 +72,65 @@ class Channel:
         self._fds = () if fd is None else (fd,)
         self._sent = False
         self.undelivered = False
-        self._out.extend(memoryview(buffer) for buffer in buffers if buffer)
-        self._flush()
+        self.hold(buffers)
+        self.flush()
+
+    def hold(self, buffers: Iterable[bytes | memoryview]) -> None:
+        """Have one more frame sent with the next :meth:`flush`, behind those that wait."""
+        self._out.extend([memoryview(buffer) for buffer in buffers if buffer])
 
     def drain(self) -> None:
         """Read all that the dead child left behind."""
         while self.open and self._read():
             pass
 
+    def mute(self) -> None:
+        """Neither send nor read any more, but keep what the child may have sent: see :meth:`unread`."""
+        if self.open:
+            self.open = False
+            self._selector.unregister(self._sock)
+            self._drop_fds()
+            self._out.clear()
+
+    def unread(self) -> int | None:
+        """How many whole frames a dead child had sent that nobody read; ``None``: it sent something else as well."""
+        data = bytes(self._received[self._at :] if self._large is None else self._large[: self._filled])
+        try:
+            while part := self._sock.recv(_READ):
+                data += part
+        except OSError:
+            pass
+        count = at = 0
+        while len(data) - at >= _HEAD:
+            magic, _kind, _seq, size = frame.HEADER.unpack_from(data, at)
+            if magic != frame.MAGIC:
+                return None
+            at += _HEAD + size
+            count += at <= len(data)
+        return count
+
     def close(self) -> None:
         """Let go of the socket; nothing is called back any more."""
-        if not self.open:
-            return
-        self.open = False
-        self._selector.unregister(self._sock)
+        self.mute()
         self._sock.close()
-        self._drop_fds()
-        self._out.clear()
 
     def _ready(self) -> None:
         if self.open and self._out:
-            self._flush()
+            self.flush()
         if self.open:
             self._read()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what waits, as much as goes now."""
         try:
             while self._out:
                 vectors = [self._out[index] for index in range(min(len(self._out), _VECTORS))]
-                ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", self._fds))] if self._fds else []
-                sent = self._sock.sendmsg(vectors, ancillary)
+                if self._fds:
+                    sent = self._sock.sendmsg(vectors, [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", self._fds))])
+                    self._drop_fds()
+                else:
+                    sent = self._sock.sendmsg(vectors)
                 self._sent = True
-                self._drop_fds()
                 while self._out and sent >= len(self._out[0]):
                     sent -= len(self._out.popleft())
                 if sent:
@@ -124,61 +153,66 @@ class Channel:
         self._fds = ()
 
     def _read(self) -> bool:
-        """One read; whether there may be more."""
+        """One read, and all frames that came with it; whether there may be more."""
         try:
-            act = self._receive()
+            self._receive()
         except BlockingIOError:
             return False
         except (EOFError, ConnectionResetError):
-            self._end("it ended in the middle of a frame" if self._small or self._large is not None else None)
+            partial = self._at < len(self._received) or self._large is not None
+            self._end("it ended in the middle of a frame" if partial else None)
             return False
-        except WorkerError as error:
-            self._end(error.message)
-            return False
-        if act is not None:
+        while self.open:
+            try:
+                act = self._judge()
+            except WorkerError as error:
+                self._end(error.message)
+                return False
+            if act is None:
+                return True
             act()
-        return True
+        return False
 
-    def _receive(self) -> Callable[[], None] | None:
-        if self._large is None:
-            data = self._sock.recv(_READ)
-            if not data:
+    def _receive(self) -> None:
+        if self._large is not None:
+            count = self._sock.recv_into(memoryview(self._large)[self._filled :])
+            if not count:
                 raise EOFError
-            return self._take(data)
-        count = self._sock.recv_into(memoryview(self._large)[self._filled :])
-        if not count:
+            self._filled += count
+            return
+        data = self._sock.recv(_READ)
+        if not data:
             raise EOFError
-        self._filled += count
-        if self._filled < len(self._large):
-            return None
-        whole, self._large = self._large, None
-        return self._judge(memoryview(whole))
+        self._received = self._received[self._at :] + data if self._at < len(self._received) else data
+        self._at = 0
 
-    def _take(self, data: bytes) -> Callable[[], None] | None:
-        """Bytes while no large frame is being filled: a header at least, most often a whole frame."""
-        if self._small:
-            data = bytes(self._small + data)
-            self._small.clear()
-        head = frame.HEADER.size
-        if len(data) < head:
-            self._small += data
+    def _judge(self) -> Callable[[], None] | None:
+        """What to do about the next whole frame; ``None``: there is none. Raises ``WorkerError``."""
+        if self._large is not None:
+            if self._filled < len(self._large):
+                return None
+            whole, self._large = memoryview(self._large), None
+            _magic, kind, seq, _size = frame.HEADER.unpack_from(whole)
+            return self._on_frame(kind, seq, whole[_HEAD:])
+        left = len(self._received) - self._at
+        if left and self.max_body < 0:
+            raise WorkerError("it sent more than it was asked for")
+        if left < _HEAD:
             return None
-        magic, _kind, _seq, size = frame.HEADER.unpack_from(data)
+        magic, kind, seq, size = frame.HEADER.unpack_from(self._received, self._at)
         if magic != frame.MAGIC or size > self.max_body:
             raise WorkerError("it sent something that is no frame, or one too large")
-        if len(data) > head + size:
-            raise WorkerError("it sent more than it was asked for")
-        if len(data) == head + size:
-            return self._judge(memoryview(data))
-        self._large = bytearray(head + size)
-        self._large[: len(data)] = data
-        self._filled = len(data)
+        begin = self._at + _HEAD
+        if left >= _HEAD + size:
+            self._at = begin + size
+            return self._on_frame(kind, seq, memoryview(self._received)[begin : self._at])
+        if size > _READ:
+            self._large = bytearray(_HEAD + size)
+            self._large[:left] = self._received[self._at :]
+            self._filled = left
+            self._received, self._at = b"", 0
         return None
 
-    def _judge(self, whole: memoryview) -> Callable[[], None]:
-        _magic, kind, seq, _size = frame.HEADER.unpack_from(whole)
-        return self._on_frame(kind, seq, whole[frame.HEADER.size :])
-
     def _end(self, reason: str | None) -> None:
-        self.close()
+        self.mute()
         self._on_end(reason)

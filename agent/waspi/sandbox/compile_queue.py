@@ -124,7 +124,7 @@ class CompileQueue:
             (frame.pack_table(bounds),),
             max_answer=frame.ARTIFACT_HEAD.size + self._settings.artifact_bytes,
             fd=fd,
-            deadline=self._clock() + self._settings.compile_ms / 1000,
+            within_s=self._settings.compile_ms / 1000,
         )
 
     def answered(self, handle: ChildHandle, kind: int, body: memoryview) -> Callable[[], None]:
@@ -154,6 +154,9 @@ class CompileQueue:
             except WaspiError as failed:
                 error = as_job_error(failed)
         self._finish(error)
+
+    def recalled(self, handle: ChildHandle, count: int) -> None:
+        """Never: it gets one request."""
 
     def gone(self, handle: ChildHandle) -> None:
         """It left, or it died over the module."""
@@ -190,7 +193,7 @@ class CompileQueue:
             str(settings.artifact_bytes),
         )
         try:
-            self._handle = ChildHandle(self._selector, command, self, start_by=self._clock() + settings.start_ms / 1000)
+            self._handle = ChildHandle(self._selector, command, self, self._clock, start_s=settings.start_ms / 1000)
         except WorkerError as error:
             self._finish(as_job_error(error))
 

@@ -22,6 +22,8 @@ _BACK_OFF_S: Final = (0.1, 10.0)
 """First and longest pause after a worker that did not come up."""
 _LEAVE_S: Final = 2.0
 """Seconds that a worker has to leave once it is let go."""
+_RECALL_S: Final = 0.02
+"""Seconds that a task may keep others waiting behind it in its worker, where none was thought to take long."""
 
 
 class Crew:
@@ -48,13 +50,36 @@ class Crew:
                 any_idle = worker
         return any_idle
 
+    @property
+    def behind(self) -> int:
+        """Tasks that wait behind others in their workers (``int``)."""
+        count = 0
+        for worker in self.workers:
+            line = len(worker.assignments)
+            if line > 1:
+                count += line - 1
+        return count
+
+    def shortest_line(self, digest: str, depth: int) -> WorkerHandle | None:
+        """The worker with the fewest of those tasks that a further one may wait behind."""
+        best = None
+        for worker in self.workers:
+            if len(worker.assignments) < depth and worker.takes_behind(digest):
+                best = worker
+                depth = len(worker.assignments)
+        return best
+
+    def flush(self) -> None:
+        """Send the tasks that wait behind others."""
+        for worker in self.workers:
+            worker.flush()
+
     def start(self, wanted: int) -> WorkerError | None:
         """See to it that as many workers are coming up as there is need, room and leave for; a failure is returned."""
         coming = self._coming()
         while coming < wanted and len(self.workers) < self._settings.workers and self._clock() >= self._start_after:
-            start_by = self._clock() + self._settings.start_ms / 1000
             try:
-                self.workers.append(WorkerHandle(self._selector, self._settings, self._owner, start_by=start_by))
+                self.workers.append(WorkerHandle(self._selector, self._settings, self._owner, self._clock))
             except WorkerError as error:
                 return error
             coming += 1
@@ -82,6 +107,8 @@ class Crew:
         for worker in self.workers:
             if worker.deadline is not None:
                 times.append(worker.deadline)
+                if len(worker.assignments) > 1 and worker.takes_more:
+                    times.append(worker.head_since + _RECALL_S)
             elif worker.state is ChildState.IDLE:
                 times.append(worker.idle_since + self._settings.idle_s)
         if self._coming() < wanted and len(self.workers) < self._settings.workers:
@@ -92,6 +119,8 @@ class Crew:
         """Kill what is overdue, let idle workers go."""
         for worker in tuple(self.workers):
             worker.tick(now)
+            if len(worker.assignments) > 1 and now >= worker.head_since + _RECALL_S:
+                worker.recall()
             if worker.state is ChildState.IDLE and now >= worker.idle_since + self._settings.idle_s:
                 worker.leave(deadline=now + _LEAVE_S)
 

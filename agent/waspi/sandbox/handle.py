@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from enum import StrEnum
 from functools import partial
+from selectors import EVENT_READ
 from typing import TYPE_CHECKING, Final, Protocol
 
 from waspi.errors import WorkerError
@@ -14,7 +16,7 @@ from waspi.sandbox.channel import Channel
 from waspi.sandbox.child import Child
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from selectors import BaseSelector
 
 log = logging.getLogger(__name__)
@@ -27,7 +29,7 @@ class ChildState(StrEnum):
     """No HELLO yet: it is not known to be locked down."""
     IDLE = "IDLE"
     BUSY = "BUSY"
-    """It has a request and owes an answer."""
+    """It has one request or several and owes as many answers."""
     LEAVING = "LEAVING"
     """Its socket is shut; it goes by itself."""
     DYING = "DYING"
@@ -57,24 +59,56 @@ class Owner(Protocol):
         Raise ``WorkerError`` when the frame is no answer: the child is killed.
         """
 
+    def recalled(self, handle: ChildHandle, count: int) -> None:
+        """It will not begin the last ``count`` of its requests."""
+
     def gone(self, handle: ChildHandle) -> None:
         """It has ended and was reaped; ``handle.reason`` says why. If it was busy, no answer came or comes."""
 
 
-class ChildHandle:
-    """One child from its start to its end. Only whole answers to open requests get through to the owner."""
+class _Request:
+    """A request that is not answered."""
 
-    def __init__(self, selector: BaseSelector, command: tuple[str, ...], owner: Owner, *, start_by: float) -> None:
-        """Start ``command``; it has to say HELLO before ``start_by`` (seconds on the owner's clock).
+    __slots__ = ("max_answer", "seq", "within_s")
+
+    def __init__(self, seq: int, max_answer: int, within_s: float) -> None:
+        self.seq = seq
+        self.max_answer = max_answer
+        self.within_s = within_s
+
+
+class ChildHandle:
+    """One child from its start to its end. Only whole answers to open requests get through to the owner.
+
+    A child takes its requests in order and answers each before it begins the next one. So when it is gone, at most one
+    request may have been begun without an answer that was read, but for those that :attr:`begun` counts.
+    """
+
+    def __init__(
+        self,
+        selector: BaseSelector,
+        command: tuple[str, ...],
+        owner: Owner,
+        clock: Callable[[], float],
+        *,
+        start_s: float,
+    ) -> None:
+        """Start ``command``; it has to say HELLO within ``start_s`` seconds on ``clock``.
 
         Raises ``WorkerError`` when there is no process to be had.
         """
+        self._selector = selector
+        self._clock = clock
         self._owner = owner
         self._child = Child(selector, command, self._exited)
         self._channel = Channel(selector, self._child.sock, self._framed, self._ended, frame.MAX_TABLE)
         self._seq = 0
+        self._requests: deque[_Request] = deque()
+        self._recalled = 0
+        """Number of the last request that is to be recalled; 0: no recall is under way."""
+        self._garbled = False
         self.state = ChildState.STARTING
-        self.deadline: float | None = start_by
+        self.deadline: float | None = clock() + start_s
         """When it is killed unless it does what it has to do."""
         self.overdue = "did not come up in time"
         """What to say when the deadline kills it."""
@@ -86,6 +120,8 @@ class ChildHandle:
         """Whether it came up at all."""
         self.timed_out = False
         """Whether its deadline killed it."""
+        self.begun = 0
+        """Once it is gone: how many of the requests that are not answered it may have begun."""
         self._reason = ""
 
     @property
@@ -106,33 +142,118 @@ class ChildHandle:
         return self._channel.undelivered
 
     @property
+    def pending(self) -> int:
+        """Requests that are not answered (``int``)."""
+        return len(self._requests)
+
+    @property
     def posture(self) -> dict[str, str]:
         """What of the lock-down is on, by part."""
         prefix = "posture."
         return {key[len(prefix) :]: value for key, value in self.greeting.items() if key.startswith(prefix)}
 
-    def ask(self, kind: int, body: Iterable[bytes], *, max_answer: int, fd: int | None, deadline: float) -> None:
-        """Send a request to an idle child; its answer has at most ``max_answer`` bytes. ``fd`` is closed here."""
-        self._become(ChildState.BUSY)
-        self._seq += 1
-        self.deadline = deadline
-        self.overdue = "overran its deadline"
-        parts = list(body)
-        head = frame.HEADER.pack(frame.MAGIC, kind, self._seq, sum(map(len, parts)))
-        self._channel.max_body = max_answer
-        # One buffer for what is small: two vectors cost more than copying a name or two.
-        self._channel.send((head + parts[0], *parts[1:]), fd)
+    def ask(self, kind: int, body: tuple[bytes, ...], *, max_answer: int, fd: int | None, within_s: float) -> None:
+        """Send a request; its answer has at most ``max_answer`` bytes. ``fd`` is closed here.
 
-    def cancel(self, *, deadline: float) -> None:
-        """Ask a busy child to stop what it runs; it is killed at ``deadline`` at the latest."""
+        To a busy child it goes with the next :meth:`flush`, if :attr:`takes_more`, and without an ``fd``. The child is
+        killed when it has not answered ``within_s`` seconds after it could begin.
+        """
+        self._seq += 1
+        head = frame.HEADER.pack(frame.MAGIC, kind, self._seq, sum(map(len, body)))
+        # One buffer for what is small: two vectors cost more than copying a name or two.
+        parts = (head + body[0], *body[1:])
+        if self._requests:
+            self._requests.append(_Request(self._seq, max_answer, within_s))
+            self._channel.hold(parts)
+            return
+        self._become(ChildState.BUSY)
+        self._requests.append(_Request(self._seq, max_answer, within_s))
+        self._next_is_due()
+        self._channel.send(parts, fd)
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether a busy child may get a further request (``bool``)."""
+        return self.state is ChildState.BUSY and not self._recalled
+
+    def flush(self) -> None:
+        """Send the requests that wait behind others."""
+        if self._channel.sending and self._channel.open:
+            self._channel.flush()
+
+    def _next_is_due(self) -> None:
+        """The request at the head may be begun from now on; without one nothing is expected."""
+        if self._requests:
+            head = self._requests[0]
+            self.deadline = self._clock() + head.within_s
+            self.overdue = "overran its deadline"
+            self._channel.max_body = head.max_answer
+        else:
+            self.deadline = None
+            self._channel.max_body = -1
+
+    def cancel(self, place: int, *, within_s: float) -> None:
+        """Ask a busy child to stop, or not to begin, its request at ``place``, 0 for the one at the head.
+
+        It is killed when it has not answered it ``within_s`` seconds from now, or from when it could begin.
+        """
         if self.state is not ChildState.BUSY:
             return
-        self.deadline = deadline if self.deadline is None else min(self.deadline, deadline)
-        self.overdue = "did not stop when asked to"
+        request = self._requests[place]
+        if place:
+            request.within_s = min(request.within_s, within_s)
+        else:
+            deadline = self._clock() + within_s
+            self.deadline = deadline if self.deadline is None else min(self.deadline, deadline)
+            self.overdue = "did not stop when asked to"
+        self._control(frame.CANCEL, request.seq)
+
+    def recall(self) -> None:
+        """Ask a busy child to begin nothing but what it has begun; ``recalled`` follows for the rest."""
+        if self.state is ChildState.BUSY and not self._recalled and len(self._requests) > 1:
+            self.flush()
+            self._recalled = self._requests[-1].seq
+            self._selector.register(self._child.control, EVENT_READ, data=self._hear)
+            self._control(frame.RECALL, self._recalled)
+
+    def _control(self, kind: int, seq: int) -> None:
         try:
-            self._child.control.send(frame.pack(frame.CANCEL, self._seq, b""))
+            self._child.control.send(frame.pack(kind, seq, b""))
         except OSError as error:  # full or gone: the deadline does it
-            log.warning("cancel did not reach worker %d: %s", self.pid, error.strerror)
+            log.warning("worker %d cannot be told to stop: %s", self.pid, error.strerror)
+
+    def _hear(self) -> None:
+        """The answer to a recall."""
+        size = frame.HEADER.size
+        try:
+            said = self._child.control.recv(size)
+        except BlockingIOError:
+            return
+        except OSError:
+            said = b""
+        recalled = self._recalled
+        self._stop_hearing()
+        if len(said) != size:  # end of file: its end is told by other means
+            return
+        magic, kind, begun, length = frame.HEADER.unpack(said)
+        count = sum(1 for request in self._requests if begun < request.seq <= recalled)
+        if (magic, kind, length) != (frame.MAGIC, frame.RECALLED, 0):
+            self._garbled = True
+            self.kill("answered with garbage on its control socket")
+            return
+        if not count:
+            return
+        for _ in range(count):
+            self._requests.pop()
+        if not self._requests:
+            self._become(ChildState.IDLE)
+            self._next_is_due()
+        self._owner.recalled(self, count)
+
+    def _stop_hearing(self) -> None:
+        if self._recalled:
+            self._recalled = 0
+            self._selector.unregister(self._child.control)
 
     def leave(self, *, deadline: float) -> None:
         """Let an idle child go: its end of file is its notice. It is killed at ``deadline``."""
@@ -149,7 +270,8 @@ class ChildHandle:
         self._reason = reason
         self._become(ChildState.DYING)
         self.deadline = None
-        self._channel.close()
+        self._stop_hearing()
+        self._channel.mute()
         self._child.kill()
 
     def tick(self, now: float) -> None:
@@ -162,6 +284,7 @@ class ChildHandle:
         """Kill it and wait until it is gone; nothing is called back."""
         if self.state is not ChildState.GONE:
             self.state = ChildState.GONE
+            self._stop_hearing()
             self._channel.close()
             self._child.kill()
             self._child.reap()
@@ -182,15 +305,21 @@ class ChildHandle:
             self.greeting = {one_line(key.encode()): one_line(value.encode()) for key, value in greeting.items()}
             self._become(ChildState.IDLE)
             self.started = True
-            self.deadline = None
-            self._channel.max_body = 0
+            self._next_is_due()
             return partial(self._owner.came_up, self)
-        if self.state is not ChildState.BUSY or seq != self._seq or kind < frame.HELLO or self._channel.sending:
+        requests = self._requests
+        if (
+            self.state is not ChildState.BUSY
+            or seq != requests[0].seq
+            or kind < frame.HELLO
+            or (len(requests) == 1 and self._channel.sending)
+        ):
             raise WorkerError("it answered what it was not asked")
         act = self._owner.answered(self, kind, body)
-        self._become(ChildState.IDLE)
-        self.deadline = None
-        self._channel.max_body = 0
+        requests.popleft()
+        if not requests:
+            self._become(ChildState.IDLE)
+        self._next_is_due()
         return act
 
     def _ended(self, reason: str | None) -> None:
@@ -201,14 +330,19 @@ class ChildHandle:
             self.was_busy = self.state is ChildState.BUSY
             self._become(ChildState.DYING)
             self.deadline = None
+            self._stop_hearing()
             self._child.kill()
         else:
+            self._garbled = True
             self.kill(f"answered with garbage: {reason}")
 
     def _exited(self) -> None:
         # The kernel may tell of the end before the last answer was read: that answer still counts.
+        self._stop_hearing()
         self._channel.drain()
         self.was_busy = self.was_busy or self.state is ChildState.BUSY
+        unread = self._channel.unread()
+        self.begun = self.pending if self._garbled or unread is None else min(self.pending, 1 + unread)
         self._channel.close()
         self._become(ChildState.GONE)
         self.deadline = None

@@ -17,7 +17,6 @@ from waspi.errors import (
     DuplicateJobError,
     LockdownError,
     QueueFullError,
-    TimeLimitError,
     UnknownModuleError,
     WaspiError,
     WorkerError,
@@ -28,11 +27,13 @@ from waspi.sandbox.answer import Failure
 from waspi.sandbox.assignment import Assignment
 from waspi.sandbox.compile_queue import CompileQueue, as_job_error
 from waspi.sandbox.crew import Crew
+from waspi.sandbox.pace import Pace
 from waspi.sandbox.posture import missing_parts
 from waspi.sandbox.task import Done
+from waspi.sandbox.verdict import cause_of, final_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from selectors import BaseSelector
 
     from waspi.sandbox.answer import Answer
@@ -83,11 +84,22 @@ class Pool:
         self._posture: dict[str, str] = {}
         self._engine = ""
         self._spare = 0
+        self._pace = Pace()
 
     @property
     def free(self) -> int:
-        """How many tasks :meth:`submit` takes now (``int``)."""
-        return self._size - len(self._inside)
+        """How many tasks of any module :meth:`submit` takes now (``int``)."""
+        return self._size - len(self._inside) + self._crew.behind
+
+    def takes(self, digest: str) -> bool:
+        """Whether :meth:`submit` takes a task of this module now.
+
+        Beyond one for each worker it takes some of modules that run for a short time: they wait in their worker, which
+        then never waits for us.
+        """
+        if len(self._inside) < self._size or self.free > 0:
+            return True
+        return not self._for_worker and self._crew.shortest_line(digest, self._pace.line(digest)) is not None
 
     @property
     def alive(self) -> int:
@@ -111,11 +123,11 @@ class Pool:
             self._start_workers()
 
     def submit(self, task: Task) -> None:
-        """Take a task; its :class:`Done` follows.
+        """Take a task; its :class:`Done` follows. What waits in workers goes out with the next :meth:`flush`.
 
-        Raises ``QueueFullError`` when nothing is :attr:`free`, ``DuplicateJobError`` when a task of that id is inside.
+        Raises ``QueueFullError`` unless it :meth:`takes` the module, ``DuplicateJobError`` for an id that is inside.
         """
-        if self.free <= 0:
+        if not self.takes(task.digest):
             raise QueueFullError("every worker is busy; submit when the pool is free")
         if task.job_id in self._inside:
             raise DuplicateJobError(f"job {task.job_id} is running already")
@@ -135,12 +147,17 @@ class Pool:
             return True
         assignment.stopping = True
         for worker in self._crew.workers:
-            if worker.assignment is assignment:
-                worker.cancel(deadline=self._clock() + self._settings.grace_ms / 1000)
+            if assignment in worker.assignments:
+                place = worker.assignments.index(assignment)
+                worker.cancel(place, within_s=self._settings.grace_ms / 1000)
                 return True
         self._withdraw(assignment)
         self._end_later(assignment, as_job_error(CanceledError("the job was canceled before it ran")))
         return True
+
+    def flush(self) -> None:
+        """Send what waits for it; to be called once at the end of each round of the owner's loop."""
+        self._crew.flush()
 
     def prepare(self, digest: str, on_ready: Callable[[JobError | None], None]) -> None:
         """Have a module of the cache compiled ahead of its first job.
@@ -213,10 +230,11 @@ class Pool:
         return lambda: self._take_answer(worker, assignment, answer)
 
     def _take_answer(self, worker: WorkerHandle, assignment: Assignment, answer: Answer | Failure) -> None:
-        worker.assignment = None
+        worker.answered()
         spent = answer.spent
         usage = Usage(spent.fuel, spent.memory_bytes, spent.run_us, 0, assignment.origin)
         if not isinstance(answer, Failure):
+            self._pace.note(assignment.task.digest, spent.run_us)
             self._leave(assignment)
             self._rest(worker)
             self._on_done(Done(assignment.task.job_id, answer.outputs, None, JobState.SUCCEEDED, answer.log, usage))
@@ -228,6 +246,7 @@ class Pool:
             self._rest(worker)
             self._place(assignment)
             return
+        self._pace.note(assignment.task.digest, spent.run_us)
         self._rest(worker)
         error = answer.error
         if error.kind == ArtifactError.kind and assignment.stopping:
@@ -238,17 +257,36 @@ class Pool:
         """A worker has ended: its job, if it had one, fails; the others go on."""
         worker = self._crew.find(handle)
         self._crew.workers.remove(worker)
-        assignment, worker.assignment = worker.assignment, None
-        if assignment is not None and worker.undelivered and not assignment.stopping:
-            self._place(assignment)
-        elif assignment is not None:
+        assignments = tuple(worker.assignments)
+        worker.assignments.clear()
+        begun = 0 if worker.undelivered else worker.begun
+        for place, assignment in enumerate(assignments[:begun]):
             log.warning("worker %d %s; job %s ends with it", worker.pid, worker.reason, assignment.task.job_id)
-            self._end(assignment, self._why(worker, assignment), b"", Usage(module=assignment.origin))
-        elif not worker.started:
+            error = cause_of(worker, assignment, head=place == 0)
+            self._end(assignment, error, b"", Usage(module=assignment.origin))
+        self._place_again(assignments[begun:])
+        if not worker.started:
             self._not_started(WorkerError(f"a worker {worker.reason} before it came up"))
-        elif worker.was_busy or worker.timed_out:
+        elif not assignments and (worker.was_busy or worker.timed_out):
             log.warning("worker %d %s", worker.pid, worker.reason)
         self._start_workers()
+
+    def recalled(self, handle: ChildHandle, count: int) -> None:
+        """The last ``count`` tasks of a worker wait behind one that takes long: others may have time for them."""
+        worker = self._crew.find(handle)
+        back = [worker.assignments.pop() for _ in range(count)]
+        for assignment in worker.assignments:
+            self._pace.forget(assignment.task.digest)
+        self._rest(worker)  # unless it runs one
+        self._place_again(reversed(back))
+
+    def _place_again(self, assignments: Iterable[Assignment]) -> None:
+        """Tasks that were certainly not begun."""
+        for assignment in assignments:
+            if assignment.stopping:
+                self._end_later(assignment, as_job_error(CanceledError("the job was canceled before it ran")))
+            else:
+                self._place(assignment)
 
     # Inside
 
@@ -257,9 +295,11 @@ class Pool:
         self._engine = engine
 
     def _place(self, assignment: Assignment) -> None:
-        """Give the task to a warm worker, else to any idle one, else wait: for its module or for a worker."""
+        """Give the task to a warm worker, else to any idle one, else wait: in a line, for its module, for a worker."""
         digest = assignment.task.digest
         worker = self._crew.idle(digest)
+        if worker is None and self.free < 0:
+            worker = self._crew.shortest_line(digest, self._pace.line(digest))
         if worker is not None and worker.has_warm(digest):
             self._run(worker, assignment, None)
         elif not self._cache.has_artifact(digest):
@@ -292,7 +332,7 @@ class Pool:
     def _run(self, worker: WorkerHandle, assignment: Assignment, artifact: int | None) -> None:
         self._cache.touch(assignment.task.digest)
         try:
-            worker.run(assignment, artifact, now=self._clock())
+            worker.run(assignment, artifact)
         except WaspiError as error:
             self._end_later(assignment, as_job_error(error))
 
@@ -333,15 +373,6 @@ class Pool:
             else:
                 self._place(assignment)
 
-    def _why(self, worker: WorkerHandle, assignment: Assignment) -> JobError:
-        if assignment.stopping:
-            return as_job_error(CanceledError("the job was canceled; its worker did not stop and was killed"))
-        if worker.timed_out:
-            return as_job_error(
-                TimeLimitError("the guest overran its time limit and did not stop; its worker was killed")
-            )
-        return as_job_error(WorkerError(f"the worker {worker.reason}; the job may be sent again"))
-
     def _withdraw(self, assignment: Assignment) -> None:
         """Take a task out of the line that it stands in."""
         if assignment in self._for_worker:
@@ -360,14 +391,8 @@ class Pool:
         self._ended.append(lambda: self._end(assignment, error, b"", _NO_RUN))
 
     def _end(self, assignment: Assignment, error: JobError, guest_log: bytes, usage: Usage) -> None:
-        if error.kind == CanceledError.kind:
-            state = JobState.CANCELED
-        elif error.kind == TimeLimitError.kind:
-            state = JobState.TIMED_OUT
-        else:
-            state = JobState.FAILED
         self._leave(assignment)
-        self._on_done(Done(assignment.task.job_id, (), error, state, guest_log, usage))
+        self._on_done(Done(assignment.task.job_id, (), error, final_state(error), guest_log, usage))
 
     def _leave(self, assignment: Assignment) -> None:
         if self._inside.pop(assignment.task.job_id, None) is not None:

@@ -41,6 +41,9 @@ class _Listener:
     def answered(self, _handle: ChildHandle, _kind: int, _body: memoryview) -> Callable[[], None]:
         raise WorkerError("it answered what it was not asked")
 
+    def recalled(self, _handle: ChildHandle, _count: int) -> None:
+        raise WorkerError("it gave back what it never got")
+
     def gone(self, handle: ChildHandle) -> None:
         self.lost = handle.reason
 
@@ -54,7 +57,7 @@ def probe(settings: PoolSettings) -> Greeting:
     give_up = time.monotonic() + settings.start_ms / 1000
     command = (*settings.worker_command, str(settings.worker_address_space_bytes))
     with selectors.DefaultSelector() as selector:
-        handle = ChildHandle(selector, command, listener, start_by=give_up)
+        handle = ChildHandle(selector, command, listener, time.monotonic, start_s=settings.start_ms / 1000)
         try:
             while not listener.up and listener.lost is None:
                 for key, _ in selector.select(max(give_up - time.monotonic(), 0)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from struct import error as struct_error
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,12 @@ from waspi.errors import EnvelopeError
 from waspi.sandbox import frame
 
 if TYPE_CHECKING:
+    from waspi.model.abi import Abi
+    from waspi.model.limits import Limits
     from waspi.sandbox.task import Task
+
+_JOIN = 16 * 1024
+"""Bytes of input up to which one buffer is made of all: two vectors cost more than copying."""
 
 
 def pack_run(
@@ -20,16 +26,38 @@ def pack_run(
     ``load``: the artifact's descriptor comes along; ``unload``: a digest that the worker shall forget before.
     Raises ``EnvelopeError``: a number or a name that no run can have.
     """
-    abi, limits = task.abi, task.limits
+    inputs = task.inputs
+    flags = (frame.FLAG_LOAD if load else 0) | (frame.FLAG_TRACE if task.trace else 0)
+    head = _head(task.digest, unload, flags, task.abi, task.limits, len(inputs), time_ms, answer_bytes, log_bytes)
+    if len(inputs) == 1:
+        (data,) = inputs
+        head += frame.SIZE.pack(len(data))
+        return (head + data,) if len(data) <= _JOIN else (head, data)
+    return (head + b"".join([frame.SIZE.pack(len(data)) for data in inputs]), *inputs)
+
+
+@lru_cache(maxsize=64)
+def _head(
+    digest: str,
+    unload: str | None,
+    flags: int,
+    abi: Abi,
+    limits: Limits,
+    count: int,
+    time_ms: int,
+    answer_bytes: int,
+    log_bytes: int,
+) -> bytes:
+    """All but the inputs and their sizes: the same for most jobs of a module."""
     names = [name.encode("utf-8", "surrogateescape") for name in (abi.memory, abi.alloc, abi.entry)]
     try:
         head = frame.RUN_HEAD.pack(
-            bytes.fromhex(task.digest),
+            bytes.fromhex(digest),
             bytes.fromhex(unload) if unload else frame.NO_DIGEST,
-            (frame.FLAG_LOAD if load else 0) | (frame.FLAG_TRACE if task.trace else 0),
+            flags,
             *map(len, names),
             abi.headroom,
-            len(task.inputs),
+            count,
             answer_bytes,
             _wire(limits.fuel),
             _wire(limits.memory_bytes),
@@ -39,8 +67,7 @@ def pack_run(
         )
     except struct_error as error:
         raise EnvelopeError("a number or a name in the job's ABI or limits is out of range") from error
-    sizes = b"".join(frame.SIZE.pack(len(data)) for data in task.inputs)
-    return (b"".join((head, *names, sizes)), *task.inputs)
+    return b"".join((head, *names))
 
 
 def _wire(limit: int | None) -> int:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from waspi.model.abi import DEFAULT_ABI, Abi
 from waspi.model.limits import DEFAULT_LIMITS, Limits
 from waspi.model.result import JobError, Usage
 from waspi.model.state import JobState
+from waspi.model.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Task:
     """One job, ready to run: its module is in the cache under ``digest``."""
 
@@ -27,7 +28,7 @@ class Task:
     """Whether lines about pointers, sizes and addresses precede the guest's log."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Done:
     """The end of a task. ``state`` is ``SUCCEEDED``, ``FAILED``, ``TIMED_OUT`` or ``CANCELED``."""
 

@@ -39,7 +39,8 @@ def open_for_writing(path: Path, quotas: Quotas, *, durable: bool = True) -> sql
         connection.execute("PRAGMA journal_mode = WAL")
         # NORMAL syncs around checkpoints only. OFF would not merely lose commits: a power cut damages the file.
         connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        # The writer checkpoints by itself, on a thread that may wait for the disk; where it miscounts, SQLite does.
+        connection.execute(f"PRAGMA wal_autocheckpoint = {4 * CHECKPOINT_PAGES}")
         connection.execute("PRAGMA journal_size_limit = 8388608")  # bytes; a burst must not leave a huge log for ever
         connection.execute("PRAGMA secure_delete = OFF")  # Debian's default ON writes zeros over what is deleted
         size = connection.execute("PRAGMA page_size").fetchone()[0]

@@ -11,11 +11,14 @@ import fcntl
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from waspi.errors import IllegalTransitionError, StorageError
+from waspi.storage import connection as connections
 from waspi.storage.connection import DAMAGE, open_for_writing, primary_code, translated
 from waspi.storage.counters import CounterFile, Counters
 from waspi.storage.damage import condemn, condemned, examine, set_aside
@@ -32,6 +35,18 @@ _log = logging.getLogger(__name__)
 
 Outcome: TypeAlias = tuple[OutboxRow, ...] | IllegalTransitionError
 """What became of a group: the outbox rows that it made, in order, or why it was not done."""
+
+
+_POLL_S = 0.01
+"""Seconds between two tries of a journal that another process has locked."""
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A transaction that is done but for its COMMIT."""
+
+    outcomes: list[Outcome]
+    tally: Tally
 
 
 class Journal:
@@ -78,6 +93,11 @@ class Journal:
         return self._tally.counters()
 
     @property
+    def durable(self) -> bool:
+        """Whether a commit waits until the disk has it (``bool``)."""
+        return self._durable
+
+    @property
     def boot(self) -> int:
         """Number of this boot, 1 for the first."""
         return self._tally.boots
@@ -90,11 +110,11 @@ class Journal:
     @property
     def may_start(self) -> bool:
         """Whether jobs may start: the outbox has room for results (:mod:`waspi.storage.quotas`)."""
-        return may_start(self.usage, self.quotas)
+        return may_start(self._tally, self.quotas)
 
     def admission(self, body_bytes: int) -> Admission:
         """What to do with a new job whose body has ``body_bytes`` bytes. Does not know of operations under way."""
-        return admission(self.usage, self.quotas, body_bytes)
+        return admission(self._tally, self.quotas, body_bytes)
 
     def commit(self, groups: Sequence[Sequence[Operation]]) -> list[Outcome]:
         """Do the groups in order, in one transaction; what became of each.
@@ -103,17 +123,59 @@ class Journal:
         :class:`~waspi.errors.StorageError` when the disk refuses: then nothing was done (though after a crash right now
         all of it may turn out to have been), and the same call may be repeated. For the writer thread only.
         """
+        prepared = self.prepare(groups)
+        assert prepared is not None  # noqa: S101 - only who is impatient may get nothing
+        return self.complete(prepared)
+
+    def prepare(self, groups: Sequence[Sequence[Operation]], *, patient: bool = True) -> Prepared | None:
+        """All of :meth:`commit` but the COMMIT: nothing of it waits for the disk to write.
+
+        Unless ``patient``, ``None`` comes back where it would take long: another process has the journal locked, or it
+        has to be opened again first. For one thread at a time, and not between a :meth:`prepare` and its
+        :meth:`complete`. Raises as :meth:`commit` does.
+        """
+        if self._connection is None and not patient:
+            return None
         try:
             try:
-                return self._transact(groups, isolated=False)
+                return self._transact(groups, isolated=False, patient=patient)
             except IllegalTransitionError:
-                return self._transact(groups, isolated=True)
+                return self._transact(groups, isolated=True, patient=patient)
+        except sqlite3.Error as error:
+            if not patient and primary_code(error) == sqlite3.SQLITE_BUSY:
+                return None
+            self._abandon(error)
+            raise translated("write", self.path, error) from error
+        except StorageError:
+            self._roll_back()
+            raise
+
+    def complete(self, prepared: Prepared) -> list[Outcome]:
+        """COMMIT what was prepared; what became of each group. Raises as :meth:`commit` does."""
+        connection = self._connect()
+        try:
+            self._counters.reserve(prepared.tally.counters())
+            connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._abandon(error)
             raise translated("write", self.path, error) from error
         except StorageError:
             self._roll_back()
             raise
+        self._tally = prepared.tally
+        return prepared.outcomes
+
+    def covers(self, prepared: Prepared) -> bool:
+        """Whether the COMMIT needs no write of the counters' file before it (``bool``)."""
+        return self._counters.reserved.covers(prepared.tally.counters())
+
+    def checkpoint(self) -> None:
+        """Copy the write-ahead log into the database.
+
+        What cannot be copied now is copied the next time.
+        """
+        with contextlib.suppress(sqlite3.Error):
+            self._connect().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def close(self) -> None:
         """Close the connections and release the lock. The writer has to be stopped before."""
@@ -171,7 +233,7 @@ class Journal:
                 tally.finished[state] = max(tally.finished[state], getattr(reserved, column))
         after = tally.counters()
         columns = {"boots": after.boots, "next_outbox": after.next_outbox, "next_seq": after.next_seq}
-        connection.execute("BEGIN IMMEDIATE")
+        _begin(connection, patient=True)
         assignments = ", ".join(f"{column} = {value}" for column, value in columns.items())
         rises = ", ".join(
             f"{column} = {column} + {getattr(after, column) - getattr(before, column)}"
@@ -183,6 +245,7 @@ class Journal:
         self._counters.reserve(after)
         self._tally = tally
         self._data_version = _data_version(connection)
+        _hurry(connection)
 
     def _recount(self, connection: sqlite3.Connection) -> None:
         """Count again what another process, or a fresh connection, may have changed; ids go on."""
@@ -191,9 +254,11 @@ class Journal:
         tally.next_outbox = max(tally.next_outbox, self._tally.next_outbox)
         self._tally = tally
 
-    def _transact(self, groups: Sequence[Sequence[Operation]], *, isolated: bool) -> list[Outcome]:
+    def _transact(self, groups: Sequence[Sequence[Operation]], *, isolated: bool, patient: bool) -> Prepared:
         connection = self._connect()
-        connection.execute("BEGIN IMMEDIATE")
+        if self._data_version < 0:
+            _hurry(connection)
+        _begin(connection, patient=patient)
         try:
             version = _data_version(connection)
             if version != self._data_version:  # `waspi journal prune`, another process, has changed the tables
@@ -202,25 +267,24 @@ class Journal:
             transaction = Transaction(connection, self._tally.copy(), self.quotas)
             outcomes = [self._group(transaction, group, isolated=isolated) for group in groups]
             transaction.make_room()
-            self._counters.reserve(transaction.tally.counters())
-            connection.execute("COMMIT")
+            transaction.flush()
         except IllegalTransitionError:
             connection.execute("ROLLBACK")
             raise
-        self._tally = transaction.tally
-        return outcomes
+        return Prepared(outcomes, transaction.tally)
 
     def _group(self, transaction: Transaction, group: Sequence[Operation], *, isolated: bool) -> Outcome:
         if not isolated:
-            return tuple(row for operation in group if (row := transaction.apply(operation)) is not None)
+            return tuple([row for operation in group if (row := transaction.apply(operation)) is not None])
         connection = self._connect()
         before = transaction.tally.copy()
         connection.execute("SAVEPOINT one")
         try:
             outcome: Outcome = self._group(transaction, group, isolated=False)
+            transaction.flush()
         except IllegalTransitionError as error:
             connection.execute("ROLLBACK TO one")
-            transaction.tally = before
+            transaction.forget(before)
             outcome = error
         connection.execute("RELEASE one")
         return outcome
@@ -252,6 +316,24 @@ class Journal:
                 condemn(self.path, str(error))
         if primary_code(error) not in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY}:
             self._disconnect()
+
+
+def _hurry(connection: sqlite3.Connection) -> None:
+    """From here on who waits for another process does so on purpose: SQLite never makes the loop's thread wait."""
+    connection.execute("PRAGMA busy_timeout = 0")
+
+
+def _begin(connection: sqlite3.Connection, *, patient: bool) -> None:
+    give_up = time.monotonic() + connections.BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if not patient or primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up:
+                raise
+            time.sleep(_POLL_S)
+        else:
+            return
 
 
 def _data_version(connection: sqlite3.Connection) -> int:

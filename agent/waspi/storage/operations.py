@@ -7,14 +7,14 @@ Every change of a job's state goes through the table in :mod:`waspi.model.state`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from waspi.model.state import JobState
+from waspi.model.value import value
 from waspi.storage.rows import JobRow, OutboxEntry
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Receive:
     """Take a job in. Only after the commit may its message be acknowledged.
 
@@ -26,18 +26,24 @@ class Receive:
     urgent: ClassVar[bool] = True
     row: JobRow
 
+    @property
+    def bytes_kept(self) -> int:
+        """Bytes that it brings into the journal, its strings left out."""
+        return len(self.row.body)
 
-@dataclass(frozen=True, slots=True)
+
+@value
 class Start:
     """``QUEUED -> IN_PROGRESS``. Only after the commit may a worker get the job (at most once)."""
 
     urgent: ClassVar[bool] = True
+    bytes_kept: ClassVar[int] = 0
     job_id: str
     attempt: int
     """The row's ``attempt`` + 1; anything else is illegal."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Finish:
     """Final state, result and outbox message in one transaction; the body is dropped."""
 
@@ -50,24 +56,31 @@ class Finish:
     entry: OutboxEntry | None
     """What to publish; ``None`` when nobody is to be told."""
 
+    @property
+    def bytes_kept(self) -> int:
+        """Bytes that it brings into the journal, its strings left out."""
+        return len(self.result)
 
-@dataclass(frozen=True, slots=True)
+
+@value
 class Requeue:
     """``IN_PROGRESS -> QUEUED`` for an idempotent job that was interrupted; the next start raises ``attempt``."""
 
     urgent: ClassVar[bool] = True
+    bytes_kept: ClassVar[int] = 0
     job_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Deliver:
     """A message without a change of state: a stored result again, the refusal of what never became a job."""
 
     urgent: ClassVar[bool] = True
+    bytes_kept: ClassVar[int] = 0
     entry: OutboxEntry
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Sent:
     """The broker took the message (a *successful* PUBACK): its row goes. An unknown id is no error.
 
@@ -75,20 +88,22 @@ class Sent:
     """
 
     urgent: ClassVar[bool] = False
+    bytes_kept: ClassVar[int] = 0
     outbox_id: int
     settles_delivery: bool = False
     """The broker has surely seen the acknowledgement of the job's own message, because it has answered something that
     was sent after it: the packet identifier of that message may now come again with another message."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ForgetDeliveries:
     """The broker has a new session (``session_present`` 0): packet identifiers of the old one mean nothing any more."""
 
     urgent: ClassVar[bool] = True
+    bytes_kept: ClassVar[int] = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Prune:
     """Drop what retention no longer asks for, at most ``limit`` rows, so that no commit takes long.
 
@@ -96,6 +111,7 @@ class Prune:
     """
 
     urgent: ClassVar[bool] = False
+    bytes_kept: ClassVar[int] = 0
     now: float
     limit: int = 256
 

@@ -15,6 +15,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
+
+from waspi.model.value import value
 
 MIB = 1024 * 1024
 
@@ -63,7 +66,7 @@ class Quotas:
         return 2 * payload + 1024 * (self.jobs + self.outbox_messages) + 16 * MIB
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Usage:
     """How full the journal is, as of the last commit."""
 
@@ -77,12 +80,29 @@ class Usage:
     result_bytes: int
 
 
-def may_start(usage: Usage, quotas: Quotas) -> bool:
+class Fill(Protocol):
+    """What the decisions look at: a :class:`Usage`, or the journal's own running totals."""
+
+    @property
+    def jobs(self) -> int: ...  # noqa: D102 - as in Usage, all of them
+    @property
+    def queued(self) -> int: ...  # noqa: D102
+    @property
+    def running(self) -> int: ...  # noqa: D102
+    @property
+    def inbox_bytes(self) -> int: ...  # noqa: D102
+    @property
+    def outbox_messages(self) -> int: ...  # noqa: D102
+    @property
+    def outbox_bytes(self) -> int: ...  # noqa: D102
+
+
+def may_start(usage: Fill, quotas: Quotas) -> bool:
     """Whether the outbox has room, so that a job may start (``bool``)."""
     return usage.outbox_bytes < quotas.outbox_bytes and usage.outbox_messages < quotas.outbox_messages
 
 
-def admission(usage: Usage, quotas: Quotas, body_bytes: int) -> Admission:
+def admission(usage: Fill, quotas: Quotas, body_bytes: int) -> Admission:
     """What to do with a new job whose body has ``body_bytes`` bytes."""
     if (
         usage.queued + usage.running < quotas.inbox_jobs

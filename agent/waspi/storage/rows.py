@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from waspi.model.state import JobState
+from waspi.model.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class JobRow:
     """One job as the device knows it. Times are Unix seconds."""
 
@@ -20,7 +19,7 @@ class JobRow:
     topic: str
     """Topic that the job came on."""
     module: str
-    """Digest or name of the module, for people and tools."""
+    """``sha256:<digest>`` of the module, behind ``<name>@<version>#`` where it was named."""
     body: bytes
     """All that is needed to run the job, as the caller encodes it; emptied once the job is final."""
     seq: int = 0
@@ -42,8 +41,18 @@ class JobRow:
     result: bytes | None = None
     """The stored result; ``None`` before the end, and after the result was dropped for space."""
 
+    @property
+    def label(self) -> str:
+        """How a result names the module."""
+        return self.module.partition("#")[0]
 
-@dataclass(frozen=True, slots=True)
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the module's bytes, 64 hexadecimal digits."""
+        return self.module[-64:]
+
+
+@value
 class OutboxEntry:
     """One message to publish at QoS 1."""
 
@@ -58,7 +67,7 @@ class OutboxEntry:
     """Unix seconds after which nobody wants the message."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OutboxRow:
     """A message in the outbox."""
 
@@ -67,7 +76,7 @@ class OutboxRow:
     entry: OutboxEntry
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class KnownJob:
     """What a ``sync`` message tells about a job."""
 

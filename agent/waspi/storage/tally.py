@@ -38,12 +38,18 @@ class Tally:
     """``seq`` up to which retention has looked at jobs."""
     result_cursor: int = 0
     """``seq`` up to which retention has looked at results."""
+    live: dict[str, tuple[int, int, int]] = field(default_factory=dict, compare=False)
+    """``seq``, bytes of the body and attempt of jobs that this process saw start: spares a look-up at their end."""
+    messages: dict[int, tuple[int, int | None]] = field(default_factory=dict, compare=False)
+    """Size and ``seq`` of the job of messages that this process has put into the outbox, a bounded number of them."""
 
     def copy(self) -> Tally:
         """An independent copy."""
         # Once per commit; dataclasses.replace takes ten times as long.
         other = Tally(*(getattr(self, name) for name in self.__slots__))
         other.finished = dict(self.finished)
+        other.live = dict(self.live)
+        other.messages = dict(self.messages)
         return other
 
     def usage(self) -> Usage:

@@ -135,7 +135,7 @@ class Agent:
         pending = {self._writer.submit(group): group for group in groups}
         deadline = time.monotonic() + 20
         while pending:
-            if not self._ready.wait(max(0.0, deadline - time.monotonic())):
+            if not self._writer.ready and not self._ready.wait(max(0.0, deadline - time.monotonic())):
                 raise AssertionError("the writer does not answer")
             self._ready.clear()
             failed: list[list[Operation]] = []

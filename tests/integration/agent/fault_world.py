@@ -13,8 +13,10 @@ from waspi.model.job import Job
 from waspi.storage.reader import Reader
 from waspi.storage.rows import JobRow
 
-_TRIES = 60
+_WRITES = 30
 """More writes than a job makes."""
+_PASSES = 3
+"""Which write is which varies: the row of the job before may go in the same commit, or in one of its own."""
 
 
 class FaultWorld:
@@ -61,9 +63,9 @@ class FaultWorld:
 
         Tries write after write, each with a job of its own. The agent is left dead.
         """
-        for at in range(1, _TRIES):
-            job_id = f"job-{at}"
-            self.faults.arm(Mode.KILL, at)
+        for number in range(_PASSES * _WRITES):
+            job_id = f"job-{number + 1}"
+            self.faults.arm(Mode.KILL, number % _WRITES + 1)
             self.publisher.send(make(job_id))
             self.publisher.until(lambda name=job_id: self.publisher.results_of(name) or not self.agent.alive)
             if not self.agent.alive and where(job_id):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from tests.simulators.hostile_broker import CONNACK, HostileBroker
 from tests.simulators.link_owner import LinkOwner
+from waspi.mqtt.link import LinkState
 from waspi.mqtt.message import Outgoing, ServerLimits
 
 
@@ -91,3 +94,33 @@ class Publishes(LinkOwner):
     def on_online(self, session_present: bool, limits: ServerLimits) -> None:
         super().on_online(session_present, limits)
         self.link.publish(Outgoing("t", b""))
+
+
+class SubscribesAndSpeaks(LinkOwner):
+    """Says that it is there as soon as it has subscribed."""
+
+    def on_online(self, session_present: bool, limits: ServerLimits) -> None:
+        super().on_online(session_present, limits)
+        self.link.subscribe(["jobs"])
+        self.link.publish(Outgoing("presence", b"online"))
+
+
+def test_a_publish_does_not_overtake_a_subscription() -> None:
+    """Who reads that a device is online may send it a job: the broker has to know the subscription by then."""
+    server = socket.create_server(("127.0.0.1", 0))
+    owner = SubscribesAndSpeaks(f"mqtt://127.0.0.1:{server.getsockname()[1]}")
+    try:
+        owner.link.start()
+        peer, _ = server.accept()
+        with peer:
+            owner.until(lambda: owner.link.state is LinkState.GREETING)
+            peer.sendall(CONNACK)
+            owner.until(lambda: owner.link.online)
+            said = b""
+            while b"online" not in said:
+                owner.step()
+                said += peer.recv(4096)
+            assert 0 < said.index(b"\x00\x04jobs") < said.index(b"\x00\x08presence")
+    finally:
+        owner.close()
+        server.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "agent"))
 
 from waspi.sandbox import frame
-from waspi.sandbox.receiver import SOCKET_FD, Receiver
+from waspi.sandbox.receiver import CONTROL_FD, SOCKET_FD, Receiver
 
 
 def say(kind: int, seq: int, body: bytes) -> None:
@@ -90,6 +90,23 @@ def answer_and_die(seq: int) -> None:
     die(signal.SIGKILL)
 
 
+def note(line: bytes) -> bytes:
+    """Write down that a run has begun: ``<word> <file> <text>`` puts the text into the file; what the word is."""
+    word, _, rest = line.partition(b" ")
+    if rest.startswith(b"/"):
+        path, _, text = rest.partition(b" ")
+        with open(path, "ab") as file:  # noqa: PTH123 - bytes
+            file.write(text + b"\n")
+    return word
+
+
+def lie_about_a_recall() -> None:
+    """Nonsense in answer to what comes on the control socket."""
+    os.read(CONTROL_FD, 4096)
+    os.write(CONTROL_FD, b"no frame ... ")
+    signal.pause()
+
+
 MISDEEDS = {
     b"segv": lambda _seq: die(signal.SIGSEGV),
     b"kill": lambda _seq: die(signal.SIGKILL),
@@ -109,6 +126,7 @@ MISDEEDS = {
     b"close": lambda _seq: close_and_stay(),
     b"hang": lambda _seq: signal.pause(),
     b"answer-and-die": answer_and_die,
+    b"lie": lambda _seq: lie_about_a_recall(),
 }
 
 
@@ -131,7 +149,7 @@ def main() -> None:
         if fd is not None:
             os.close(fd)
         inputs = inputs_of(body)
-        misdeed = MISDEEDS.get(inputs[0])
+        misdeed = MISDEEDS.get(note(inputs[0]))
         if misdeed is not None:
             misdeed(seq)
         else:

@@ -64,7 +64,7 @@ PROBES = {
 }
 
 
-def run(_self: worker.Worker, _seq: int, body: memoryview, _artifact: int | None) -> tuple[bytes, ...]:
+def run(_self: worker.Worker, body: memoryview, _artifact: int | None) -> tuple[bytes, ...]:
     """In place of a guest's run: the input names the probe, the output says what came of it."""
     head = frame.RUN_HEAD
     at = head.size + sum(head.unpack_from(body)[3:6]) + frame.SIZE.size

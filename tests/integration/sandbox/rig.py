@@ -54,6 +54,7 @@ class Rig:
 
     def turn(self, patience: float = PATIENCE_S) -> None:
         """One iteration of the loop."""
+        self.pool.flush()
         now = self.clock()
         due = self.pool.next_deadline(now)
         for key, _ in self.selector.select(patience if due is None else max(0.0, min(patience, due - now))):

@@ -44,13 +44,13 @@ class Sent:
 class World:
     """A publisher, a broker, a device. Each method is one thing that can happen; :meth:`check` says what must hold."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, at_once: bool = False) -> None:
         self.topics = Topics("default")
         self.sent: dict[str, Sent] = {}
         self.conflicts: dict[str, int] = {}
         self.messages_lost = False
         """Whether the broker lost what it had taken, from or for the device, so that the publisher must ask again."""
-        self.device = VirtualDevice(folder, self._on_publish)
+        self.device = VirtualDevice(folder, self._on_publish, at_once=at_once)
         self._watch()
 
     # --- what can happen ----------------------------------------------------------------------------------------------
@@ -240,7 +240,13 @@ class World:
         assert bugs == [], "the device asked the journal for what the table forbids"
 
     def _exhaust(self) -> None:
-        """Carry, commit and run until nothing moves without time."""
+        """Carry, commit and run until nothing moves without time, but for the little that commits wait for company."""
+        self._carry_on()
+        if not self.device.agent._ledger.idle:
+            self.advance(0.25)
+            self._carry_on()
+
+    def _carry_on(self) -> None:
         device = self.device
         moved = True
         while moved:

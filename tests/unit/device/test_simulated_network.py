@@ -50,10 +50,11 @@ ACTS: dict[Act, float] = {
 
 
 @pytest.mark.parametrize("seed", [int(os.environ["WASPI_SEED"])] if "WASPI_SEED" in os.environ else range(RUNS))
-def test_jobs_survive_a_hostile_network_disk_and_power_supply(seed: int) -> None:
+@pytest.mark.parametrize("at_once", [False, True], ids=["committed later", "committed at once"])
+def test_jobs_survive_a_hostile_network_disk_and_power_supply(seed: int, at_once: bool) -> None:
     chance = random.Random(seed)  # noqa: S311 - a seed, so that a failure can be seen again
     folder = quick_folder()
-    world = World(folder)
+    world = World(folder, at_once=at_once)
     try:
         world.connect()
         for _ in range(STEPS):

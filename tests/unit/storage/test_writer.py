@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,31 +10,33 @@ import pytest
 from tests.unit.storage.sample import a_row, an_entry, finished, running
 from waspi.errors import IllegalTransitionError, StorageError
 from waspi.storage.connection import open_for_writing
-from waspi.storage.journal import Journal, Outcome
+from waspi.storage.journal import Journal, Outcome, Prepared
 from waspi.storage.operations import Deliver, Operation, Receive, Requeue, Sent, Start
 from waspi.storage.writer import BATCH_OPERATIONS, Committed, Completion, Failed, Writer
 
 
 class Gate:
-    """A journal's ``commit`` that waits until it is let through, and fails when told to."""
+    """A journal's COMMIT that waits until it is let through, and fails when told to."""
 
     def __init__(self, journal: Journal) -> None:
-        self._commit = journal.commit
+        self._complete = journal.complete
+        self._roll_back = journal._roll_back
         self.entered = threading.Semaphore(0)
         self.open = threading.Event()
         self.open.set()
         self.failures = 0
         self.batches: list[int] = []
-        journal.commit = self  # type: ignore[method-assign]
+        journal.complete = self  # type: ignore[method-assign]
 
-    def __call__(self, groups: Sequence[Sequence[Operation]]) -> list[Outcome]:
+    def __call__(self, prepared: Prepared) -> list[Outcome]:
         self.entered.release()
         assert self.open.wait(20)
-        self.batches.append(len(groups))
+        self.batches.append(len(prepared.outcomes))
         if self.failures:
             self.failures -= 1
+            self._roll_back()
             raise StorageError("the disk is full")
-        return self._commit(groups)
+        return self._complete(prepared)
 
 
 class Loop:
@@ -42,7 +44,7 @@ class Loop:
 
     def __init__(self, journal: Journal, *, linger_s: float = 0.2) -> None:
         self.awake = threading.Event()
-        self.writer = Writer(journal, self.awake.set, linger_s=linger_s)
+        self.writer = Writer(journal, self.awake.set, linger_s=linger_s, fast_s=0.0)
 
     def wait(self, number: int) -> list[Completion]:
         seen: list[Completion] = []
@@ -179,10 +181,10 @@ def test_stop_commits_what_was_submitted(journal: Journal) -> None:
 
 
 def test_a_bug_in_the_thread_reaches_the_loop(journal: Journal) -> None:
-    def broken(_groups: Sequence[Sequence[Operation]]) -> list[Outcome]:
+    def broken(_prepared: Prepared) -> list[Outcome]:
         raise ZeroDivisionError
 
-    journal.commit = broken  # type: ignore[method-assign]
+    journal.complete = broken  # type: ignore[method-assign]
     loop = Loop(journal)
     loop.writer.submit(receive(0))
     assert loop.awake.wait(20)
