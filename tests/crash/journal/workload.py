@@ -19,7 +19,7 @@ from pathlib import Path
 
 from waspi.errors import StorageError
 from waspi.model.state import JobState
-from waspi.storage import connection
+from waspi.storage import connection, writer
 from waspi.storage.journal import Journal
 from waspi.storage.operations import Deliver, Finish, Operation, Receive, Requeue, Sent, Start
 from waspi.storage.rows import JobRow, OutboxEntry
@@ -27,9 +27,6 @@ from waspi.storage.writer import Committed, Writer
 
 WINDOW = 3
 """Jobs under way at a time: enough for commits that carry several."""
-
-
-connection.CHECKPOINT_PAGES = 40  # type: ignore[misc]  # so that a short life has checkpoints, too
 
 
 def body_of(number: int) -> bytes:
@@ -189,6 +186,8 @@ def child(folder: str, notes: str, jobs: str, sync: str) -> int:
 
 
 def main() -> None:
+    # So that a short life has checkpoints, too. In this process only: tests import what is above.
+    connection.CHECKPOINT_PAGES = writer.CHECKPOINT_PAGES = 40  # type: ignore[misc]
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
