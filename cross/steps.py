@@ -194,6 +194,9 @@ class Steps:
         seen = self.machine.run(f"grep -E '^(Seccomp|NoNewPrivs|CapEff):' /proc/{worker}/status | tr -d '\\t'").split()
         if seen != ["CapEff:0000000000000000", "NoNewPrivs:1", "Seccomp:2"]:
             raise Failure(f"the worker's /proc says {seen}")
+        descriptors = self.machine.run(f"ls /proc/{worker}/fd").split()
+        if descriptors != ["0", "1", "2", "3", "4"]:
+            raise Failure(f"the worker has the descriptors {descriptors}")
 
     def memory(self) -> None:
         """What it takes: proportional set size of the agent and of a worker that ran a job."""

@@ -41,9 +41,10 @@ def _platforms(machine: str) -> tuple[str, ...]:
 
 
 def _small_but(*fast: str) -> tuple[str, ...]:
-    """Dependencies compiled for size, except those that run guests or hash them."""
+    """Compiled for size, except for what runs guests or hashes them."""
     return (
         'profile.release.package."*".opt-level="z"',
+        'profile.release.package.waspi-native.opt-level="s"',
         *(f"profile.release.package.{name}.opt-level=3" for name in fast),
     )
 

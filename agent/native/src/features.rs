@@ -43,6 +43,10 @@ const OFF: [(WasmFeatures, &str); 16] = [
 /// The module is validated once more for each feature that is off, up to the error and without the function bodies
 /// before it: the feature that moves the error is the one the module needs.
 pub fn explain(wasm: &[u8], error: &BinaryReaderError) -> Fault {
+    // What wasmparser says where its SIMD is not compiled in: with the interpreter alone.
+    if error.message().starts_with("unexpected SIMD opcode") {
+        return unsupported("SIMD").at(error.offset() as u64);
+    }
     for (feature, name) in OFF {
         if on().contains(feature) {
             continue;

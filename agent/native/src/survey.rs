@@ -34,7 +34,7 @@ pub fn survey(wasm: &[u8], bounds: &Bounds) -> Result<(), Fault> {
         imports: 0,
         globals: 0,
     };
-    survey.run(wasm).map_err(|refusal| match refusal {
+    survey.run_checked(wasm).map_err(|refusal| match refusal {
         Refusal::Fault(fault) => fault,
         Refusal::Invalid(error) => features::explain(wasm, &error),
     })
@@ -72,6 +72,20 @@ struct Survey<'a> {
 }
 
 impl Survey<'_> {
+    #[cfg(not(target_pointer_width = "32"))]
+    fn run_checked(&mut self, wasm: &[u8]) -> Result<(), Refusal> {
+        self.run(wasm)
+    }
+
+    /// On 32-bit targets a length near 4 GiB wraps in wasmparser, which then slices backwards and panics.
+    #[cfg(target_pointer_width = "32")]
+    fn run_checked(&mut self, wasm: &[u8]) -> Result<(), Refusal> {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.run(wasm))).unwrap_or_else(|_| {
+            let message = "the module does not validate: a length in it ends beyond the file; fetch it again";
+            Err(Fault::new(Kind::InvalidModule, message).into())
+        })
+    }
+
     fn run(&mut self, wasm: &[u8]) -> Result<(), Refusal> {
         let mut parser = Parser::new(0);
         parser.set_features(self.parser_features);
