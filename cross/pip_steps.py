@@ -10,24 +10,24 @@ from cross.steps import PASSWORD, USER, Steps
 
 FLEET = "other"
 """Of the depot: a depot with an older repository than one announced in its fleet keeps quiet."""
-INSTALL = """set -e
+INSTALL = """(set -e
 python3 -m venv /opt/waspi
 /opt/waspi/bin/pip install --quiet --no-index --find-links /root/wheelhouse 'waspi[cli,ota]'
 /opt/waspi/bin/waspi install-service
-systemctl daemon-reload"""
+systemctl daemon-reload)"""
 # The credential's folder is the unit's own; its name is part of systemd's interface (CREDENTIALS_DIRECTORY).
-DEPOT = f"""set -e
+DEPOT = f"""(set -e
 /opt/waspi/bin/waspi repo init /srv/waspi/repository --keys /root/keys
 /opt/waspi/bin/waspi install-service --depot
 (umask 077; printf '%s' '{PASSWORD}' > /etc/waspi/credentials/depot.password)
 echo 'WASPI_DEPOT_OPTIONS=--broker mqtt://{USER}@{HOST}:{{port}} --fleet {FLEET} \\
 --password-file /run/credentials/waspi-depot.service/waspi_depot.password' > /etc/waspi/depot.env
 systemctl daemon-reload
-systemctl start waspi-depot"""
-UNINSTALL = """set -e
+systemctl start waspi-depot)"""
+UNINSTALL = """(set -e
 systemctl disable --quiet --now waspi waspi-depot
 rm -r /opt/waspi /etc/waspi /etc/systemd/system/waspi*.service /var/lib/private/waspi /var/lib/waspi /srv/waspi
-systemctl daemon-reload"""
+systemctl daemon-reload)"""
 
 
 class PipSteps:
