@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
@@ -10,9 +11,13 @@ from bench.peers.environment import PeerAbsentError
 from bench.peers.peer import PEERS
 from bench.peers.process import Subject
 from bench.section import Section
+from bench.session import ROOT
 from bench.target import Target
+from bench.wheel import newest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bench.session import Session
 
 NAME = "calls"
@@ -25,17 +30,19 @@ COMPILE_EVERY: Final = 4
 
 def measure(session: Session) -> Section:
     """All subjects, batch by batch in turns."""
+    package = _unpacked(session)
     section = Section(
         NAME,
         "One call from Python",
         "Each library runs the same guest in a process of its own, by the same protocol: alloc, copy in, call, copy "
         "out, dealloc; the output is checked. Batches of 10 ms in turns, median of the batches' means. waspi runs with "
         "a device's limits on (fuel, memory, time, output, log), the peers with none. "
+        + ("waspi is what its wheel holds, as the peers are. " if package else "waspi is what this checkout holds. ")
         + " ".join(f"{peer.name}: {peer.remark}." for peer in PEERS if peer.remark),
         "waspi",
     )
     with ExitStack() as stack:
-        subjects = [stack.enter_context(Subject.waspi())]
+        subjects = [stack.enter_context(Subject.waspi(package=package or ROOT / "agent"))]
         for peer in PEERS:
             session.say(f"{peer.name}: {' '.join(peer.requirements)}")
             try:
@@ -59,6 +66,17 @@ def measure(session: Session) -> Section:
     section.versions = {subject.name: subject.version for subject in subjects}
     section.targets = _targets(section)
     return section
+
+
+def _unpacked(session: Session) -> Path | None:
+    """What a user of the wheel would import: linked with an optimisation that an edit does not wait for."""
+    wheel = session.wheel or newest()
+    if wheel is None:
+        return None
+    folder = session.memory / "wheel"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    return folder
 
 
 def _targets(section: Section) -> list[Target]:

@@ -23,11 +23,9 @@ MB = 1_000_000
 def measure(session: Session) -> Section:
     """Look at the wheel that was given, else at the newest in ``dist/``."""
     section = Section(NAME, "Wheel", "The file that pip downloads, and what it unpacks to.", SUBJECT)
-    wheel = session.wheel or _newest()
+    wheel = session.wheel or newest()
     if wheel is None:
-        section.absent[SUBJECT] = (
-            "no wheel given and none in dist/; build one: .venv/bin/maturin build --release -o dist"
-        )
+        section.absent[SUBJECT] = "no wheel given and none in dist/; build one: make wheel"
         return section
     session.say(wheel.name)
     size = wheel.stat().st_size / MB
@@ -42,6 +40,7 @@ def measure(session: Session) -> Section:
     return section
 
 
-def _newest() -> Path | None:
+def newest() -> Path | None:
+    """The wheel in ``dist/`` that was built last, if there is one."""
     wheels = (ROOT / "dist").glob("waspi-*.whl")
     return max(wheels, key=lambda wheel: wheel.stat().st_mtime, default=None)

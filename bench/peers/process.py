@@ -44,9 +44,9 @@ class Subject:
         self._counts: dict[str, int] = {}
 
     @classmethod
-    def waspi(cls, guest: Path = GUEST) -> Self:
-        """waspi, as it lies in this checkout."""
-        return cls("waspi", Path(sys.executable), "subject_waspi", guest, str(ROOT / "agent"))
+    def waspi(cls, guest: Path = GUEST, package: Path = ROOT / "agent") -> Self:
+        """waspi, as it lies in this checkout, or in the folder ``package``."""
+        return cls("waspi", Path(sys.executable), "subject_waspi", guest, str(package))
 
     @classmethod
     def peer(cls, peer: Peer, folder: Path) -> Self:
