@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from bench import calls, cancel, depot, memory, roundtrip, start, update, wheel, worker_start, writes
 from bench.machine import Machine
 from bench.picture import picture
+from bench.readme import place
 from bench.report import Report, read
 from bench.session import GUEST, ROOT, Session, cache_folder
 from bench.table import markdown
@@ -35,7 +36,9 @@ def main() -> int:
     """Measure, print, write."""
     arguments = _arguments()
     if arguments.redraw:
-        write(read(RESULTS / "latest.json"), RESULTS)
+        report = read(RESULTS / "latest.json")
+        write(report, RESULTS)
+        place(report)
         return 0
     if not GUEST.exists():
         print(f"bench: {GUEST.relative_to(ROOT)} is missing; make it: make setup", file=sys.stderr)
@@ -47,6 +50,8 @@ def main() -> int:
         print(f"{met} of {len(report.targets)} targets met, {report.seconds:.0f} s")
     if arguments.output:
         write(report, arguments.output)
+    if arguments.output == RESULTS:
+        place(report)
     return 0
 
 
