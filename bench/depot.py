@@ -17,7 +17,6 @@ from bench.figure import Figure, percentile
 from bench.process_memory import ProcessMemory
 from bench.program import running
 from bench.section import Section
-from bench.session import ROOT
 from bench.target import Target
 from waspi.model.release import Release
 from waspi.protocol.depot import MAX_RANGE
@@ -61,7 +60,7 @@ def measure(session: Session) -> Section:
         file = File(target_path(module_target("append", "1.0.0"), digest), SIZE)
         stored = site.folder / file.path
         arguments = [str(broker.port), str(stored), str(DEVICES), str(MAX_RANGE)]
-        publisher = stack.enter_context(running([str(ROOT / "bench/peers/paho_publisher.py"), *arguments]))
+        publisher = stack.enter_context(running(["-m", "bench.peers.paho_publisher", *arguments]))
         options = ["--repo", str(site.folder), "--broker", broker.url, "--rate-mib", str(_RATE_MIB)]
         depot = stack.enter_context(running(["-m", "waspi", "depot", *options], ready="serving"))
         crowd = stack.enter_context(Crowd(broker.url, DEVICES))

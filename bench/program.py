@@ -7,6 +7,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from bench.session import ROOT
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 @contextmanager
 def running(arguments: list[str], ready: str = "") -> Iterator[subprocess.Popen[str]]:
     """A process of this interpreter, until the ``with`` ends; comes back when it says ``ready`` on stderr."""
-    process = subprocess.Popen([sys.executable, *arguments], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     try:
         while ready and process.stderr is not None:
             line = process.stderr.readline()

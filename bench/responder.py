@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 TOPICS = Topics("default")
-ECHO = Path(__file__).parent / "peers" / "paho_echo.py"
 LOOP = ROOT / "build" / "guests" / "hostile" / "loop_in_entry.wasm"
 """A guest that never comes back."""
 
@@ -98,7 +97,7 @@ class Echo:
         return INPUT
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen([sys.executable, ECHO, str(self._port)])
+        self._process = subprocess.Popen([sys.executable, "-m", "bench.peers.paho_echo", str(self._port)], cwd=ROOT)
         return self
 
     def __exit__(

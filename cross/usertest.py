@@ -82,7 +82,7 @@ def once(target: Target, suite: str, arguments: Sequence[str]) -> int:
 
 
 def _pytest(root: Path, share: str, arguments: Sequence[str]) -> int:
-    # CI: hypothesis then has no deadline for one example, which emulation would miss.
+    # CI: hypothesis then tries the same examples in every run.
     script = f'cd /src && CI=true exec python -m pytest -q -p no:cacheprovider -p cross.shard --shard {share} "$@"'
     with subprocess.Popen(
         inside(root, ["sh", "-c", script, "sh", *arguments]),

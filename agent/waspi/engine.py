@@ -15,6 +15,7 @@ from waspi._wasmer import Bounds, Canceller, Instance, Outcome
 from waspi.abi_description import AbiSource, abi_from
 from waspi.errors import OperatorError, UsageError
 from waspi.model.limits import DEFAULT_LIMITS, Limits
+from waspi.model.module import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Bounds", "Canceller", "Instance", "Module", "Outcome", "run", "wasm_from"]
 
-_WASM_MAGIC = b"\0asm"
 _LARGEST = (1 << 63) - 1
 
 
@@ -58,8 +58,7 @@ def wasm_from(source: Buffer | str | PathLike[str]) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise OperatorError(f"cannot read the module {path}: {error.strerror}") from error
-    is_text = path.suffix in {".wat", ".wast"} or content.lstrip()[:1] in {b"(", b";"}
-    return _wasmer.wat2wasm(content) if is_text and not content.startswith(_WASM_MAGIC) else content
+    return _wasmer.wat2wasm(content) if is_text(content, path.name) else content
 
 
 def run(

@@ -54,9 +54,7 @@ def install(root: Path, program: Path, *, depot: bool = False) -> list[Path]:
 
     Settings that exist are left alone. Raises ``StorageError`` when ``root`` cannot be written.
     """
-    name, settings, example = (
-        ("waspi-depot", DEPOT_OPTIONS, DEPOT_EXAMPLE) if depot else ("waspi", CONFIGURATION, EXAMPLE)
-    )
+    name, settings, example = _service(depot=depot)
     written = []
     try:
         service = root / f"etc/systemd/system/{name}.service"
@@ -77,6 +75,11 @@ def install(root: Path, program: Path, *, depot: bool = False) -> list[Path]:
     return written
 
 
+def _service(*, depot: bool) -> tuple[str, Path, str]:
+    """The service's name, the file of its settings and what that holds at first."""
+    return ("waspi-depot", DEPOT_OPTIONS, DEPOT_EXAMPLE) if depot else ("waspi", CONFIGURATION, EXAMPLE)
+
+
 @app.command(epilog=examples("sudo /opt/waspi/bin/waspi install-service", "waspi install-service --show"))
 def install_service(
     depot: Annotated[bool, typer.Option("--depot", help="The depot's service instead of the agent's.")] = False,
@@ -85,12 +88,12 @@ def install_service(
 ) -> int:
     """Install this waspi as a systemd service, hardened and restarted when it fails; starting it is left to you."""
     program = Path(sys.argv[0]).absolute() if Path(sys.argv[0]).name == "waspi" else Path(sys.prefix) / "bin" / "waspi"
+    name, settings, _ = _service(depot=depot)
     if show:
-        write_line(unit("waspi-depot" if depot else "waspi", program).rstrip("\n"))
+        write_line(unit(name, program).rstrip("\n"))
         return ExitCode.OK
     for path in install(root, program, depot=depot):
         write_line(f"wrote {path}")
     if root == Path("/") and os.path.isdir("/run/systemd/system"):  # noqa: PTH112 - sd_booted(3), as it is documented
-        file, name = ("depot.env", "waspi-depot") if depot else ("waspi.toml", "waspi")
-        write_line(f"next: edit /etc/waspi/{file}, then: systemctl daemon-reload && systemctl enable --now {name}")
+        write_line(f"next: edit /{settings}, then: systemctl daemon-reload && systemctl enable --now {name}")
     return ExitCode.OK

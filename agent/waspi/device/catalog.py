@@ -9,7 +9,7 @@ from waspi.device.settings import LocalModule
 from waspi.errors import ConfigError, UnknownModuleError
 from waspi.model.abi import DEFAULT_ABI, Abi
 from waspi.model.limits import Limits
-from waspi.model.module import DigestModule, InlineModule, ModuleRef
+from waspi.model.module import BYTECODE, DigestModule, InlineModule, ModuleRef
 from waspi.model.release import Release
 from waspi.model.value import value
 from waspi.protocol.reported import ReportedModule
@@ -133,7 +133,7 @@ def files_of(module: LocalModule) -> tuple[bytes, Abi]:
         wasm = module.path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{what}: cannot read {module.path}: {error.strerror}") from error
-    if not wasm.startswith(b"\0asm"):
+    if not wasm.startswith(BYTECODE):
         raise ConfigError(f"{what}: {module.path} is no bytecode; a device takes what wat2wasm or a compiler made")
     return wasm, abi_from(module.abi)
 

@@ -8,7 +8,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 
 from waspi.device.answer import answer_to
 from waspi.device.catalog import Catalog
@@ -35,9 +35,6 @@ from waspi.storage.quotas import Admission
 from waspi.storage.rows import JobRow
 
 _JOBS = frozenset({RouteKind.DEVICE_JOB, RouteKind.GROUP_JOB, RouteKind.RUN})
-
-_TERMS = 64
-"""Combinations of limits that are remembered."""
 
 _log = logging.getLogger(__name__)
 
@@ -69,8 +66,7 @@ class Intake:
         self._topic = ""
         self._route = Route(RouteKind.PRESENCE)
         """Of the latest message; most come on the same topic."""
-        self._terms: dict[tuple[Limits, Limits], Limits] = {}
-        """What a job's limits and its module's come to on this device."""
+        self._capped = lru_cache(maxsize=64)(self._cap)
         self._held: deque[tuple[Route, Incoming]] = deque()
         self._in_trouble = False
         self._not_before = 0.0
@@ -202,7 +198,7 @@ class Intake:
         if room is Admission.REFUSE:
             raise QueueFullError("this device's queue is full; send again later")
         direct = self._jobs.begins_at_once(len(body))
-        row = JobRow(
+        row = JobRow(  # by position, as the job above: names cost a job 1 us
             job.id,
             decision.body_hash,
             JobState.IN_PROGRESS if direct else JobState.QUEUED,
@@ -226,13 +222,9 @@ class Intake:
         )
         self._jobs.take(row, job, acknowledge, lambda: self._was_known(decision, message))
 
-    def _capped(self, asked: Limits, module: Limits) -> Limits:
-        limits = self._terms.get((asked, module))
-        if limits is None:
-            if len(self._terms) >= _TERMS:
-                self._terms.clear()
-            limits = self._terms[asked, module] = asked.capped_by(module).capped_by(self._limits)
-        return limits
+    def _cap(self, asked: Limits, module: Limits) -> Limits:
+        """What a job's limits and its module's come to on this device; most jobs have one of few pairs."""
+        return asked.capped_by(module).capped_by(self._limits)
 
     def _acknowledge_plain(self, job_id: str, message: Incoming) -> None:
         if self._acknowledge(message):

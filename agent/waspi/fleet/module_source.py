@@ -6,7 +6,7 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from waspi.errors import InvalidModuleError, OperatorError, UsageError
-from waspi.model.module import DigestModule, InlineModule, ModuleRef, NamedModule
+from waspi.model.module import BYTECODE, DigestModule, InlineModule, ModuleRef, NamedModule, is_text
 from waspi.protocol.ids import is_digest, is_id, is_version
 
 ModuleSource = ModuleRef | bytes | str | PathLike[str]
@@ -14,8 +14,6 @@ ModuleSource = ModuleRef | bytes | str | PathLike[str]
 
 _FILE_SUFFIXES = (".wasm", ".wat", ".wast")
 _DIGEST_PREFIX = "sha256:"
-_MAGIC = b"\0asm"
-_TEXT_BEGINS_WITH = {b"(", b";"}
 
 
 def module_from(source: ModuleSource) -> ModuleRef:
@@ -55,9 +53,9 @@ def _read(path: Path) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise OperatorError(f"cannot read the module {path}: {error.strerror}") from error
-    if content.startswith(_MAGIC):
+    if content.startswith(BYTECODE):
         return content
-    if path.suffix in _FILE_SUFFIXES[1:] or content.lstrip()[:1] in _TEXT_BEGINS_WITH:
+    if is_text(content, path.name):
         from waspi.engine import wasm_from  # noqa: PLC0415 - only text needs the native module on the operator's side
 
         return wasm_from(path)

@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+BYTECODE: Final = b"\0asm"
+"""How WebAssembly's binary format begins (core specification, 5.5.16)."""
+_TEXT: Final = (b"(", b";")
+_TEXT_FILES: Final = (".wat", ".wast")
+
+
+def is_text(content: bytes, name: str) -> bool:
+    """Whether the content of a file of that name is WebAssembly's text format, going by how both look (``bool``)."""
+    looks = name.endswith(_TEXT_FILES) or content.lstrip().startswith(_TEXT)
+    return looks and not content.startswith(BYTECODE)
 
 
 @dataclass(frozen=True, slots=True)

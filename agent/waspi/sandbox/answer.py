@@ -60,8 +60,7 @@ def parse_answer(body: memoryview, *, inputs: int, answer_bytes: int, log_bytes:
     if len(body) < head.size:
         raise WorkerError("the worker's answer is truncated")
     fuel, memory_bytes, run_us, log_size, count = head.unpack_from(body)
-    if min(fuel, memory_bytes, run_us) < 0:  # signed on the wire, so that what passes also fits the journal
-        raise WorkerError("the child's usage is negative")
+    spent = _spent(fuel, memory_bytes, run_us)
     if count != inputs or log_size > log_bytes + frame.TRACE_BYTES + _LOG_MARK:
         raise WorkerError("the worker's answer does not belong to the question")
     at = head.size + count * frame.SIZE.size
@@ -70,7 +69,7 @@ def parse_answer(body: memoryview, *, inputs: int, answer_bytes: int, log_bytes:
         if size > answer_bytes or at + log_size + size != len(body):
             raise WorkerError("the worker's answer has outputs of the wrong size")
         output = at + log_size
-        return Answer(Spent(fuel, memory_bytes, run_us), (bytes(body[output:]),), bytes(body[at:output]))
+        return Answer(spent, (bytes(body[output:]),), bytes(body[at:output]))
     if len(body) < at + log_size:
         raise WorkerError("the worker's answer is truncated")
     sizes = [size for (size,) in frame.SIZE.iter_unpack(body[head.size : at])]
@@ -82,7 +81,7 @@ def parse_answer(body: memoryview, *, inputs: int, answer_bytes: int, log_bytes:
     for size in sizes:
         outputs.append(bytes(body[at : at + size]))
         at += size
-    return Answer(Spent(fuel, memory_bytes, run_us), tuple(outputs), log)
+    return Answer(spent, tuple(outputs), log)
 
 
 def parse_failure(body: memoryview, *, log_bytes: int) -> Failure:
@@ -111,9 +110,13 @@ def parse_failure(body: memoryview, *, log_bytes: int) -> Failure:
         function=function or None,
         offset=offset if offset >= 0 else None,
     )
-    if min(fuel, memory_bytes, run_us) < 0:
+    return Failure(_spent(fuel, memory_bytes, run_us), error, bytes(body[at:]))
+
+
+def _spent(fuel: int, memory_bytes: int, run_us: int) -> Spent:
+    if min(fuel, memory_bytes, run_us) < 0:  # signed on the wire, so that what passes also fits the journal
         raise WorkerError("the child's usage is negative")
-    return Failure(Spent(fuel, memory_bytes, run_us), error, bytes(body[at:]))
+    return Spent(fuel, memory_bytes, run_us)
 
 
 def one_line(raw: bytes) -> str:

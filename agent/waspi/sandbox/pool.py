@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 
 from waspi.errors import (
     ArtifactError,
-    CanceledError,
     DuplicateJobError,
     LockdownError,
     QueueFullError,
@@ -30,7 +29,7 @@ from waspi.sandbox.crew import Crew
 from waspi.sandbox.pace import Pace
 from waspi.sandbox.posture import missing_parts
 from waspi.sandbox.task import Done
-from waspi.sandbox.verdict import cause_of, final_state
+from waspi.sandbox.verdict import cause_of, final_state, never_ran
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -152,7 +151,7 @@ class Pool:
                 worker.cancel(place, within_s=self._settings.grace_ms / 1000)
                 return True
         self._withdraw(assignment)
-        self._end_later(assignment, as_job_error(CanceledError("the job was canceled before it ran")))
+        self._end_later(assignment, never_ran())
         return True
 
     def flush(self) -> None:
@@ -250,7 +249,7 @@ class Pool:
         self._rest(worker)
         error = answer.error
         if error.kind == ArtifactError.kind and assignment.stopping:
-            error = as_job_error(CanceledError("the job was canceled before it ran"))
+            error = never_ran()
         self._end(assignment, error, answer.log, usage)
 
     def gone(self, handle: ChildHandle) -> None:
@@ -284,7 +283,7 @@ class Pool:
         """Tasks that were certainly not begun."""
         for assignment in assignments:
             if assignment.stopping:
-                self._end_later(assignment, as_job_error(CanceledError("the job was canceled before it ran")))
+                self._end_later(assignment, never_ran())
             else:
                 self._place(assignment)
 

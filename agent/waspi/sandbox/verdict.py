@@ -23,6 +23,11 @@ def cause_of(worker: WorkerHandle, assignment: Assignment, *, head: bool) -> Job
     return as_job_error(WorkerError(f"the worker {worker.reason}; the job may be sent again"))
 
 
+def never_ran() -> JobError:
+    """Why a task ends that was canceled in time."""
+    return as_job_error(CanceledError("the job was canceled before it ran"))
+
+
 def final_state(error: JobError) -> JobState:
     """The state of a task that ends with this error."""
     if error.kind == CanceledError.kind:

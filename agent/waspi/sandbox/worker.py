@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _thread
 import os
+from functools import lru_cache
 from time import monotonic
 
 from waspi import _wasmer
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 _THREAD_STACK = 256 * 1024
 """Bytes of stack of the thread that hears the agent; the default of 8 MiB would count against RLIMIT_AS."""
 
-_NAMES = 64
-"""Descriptions of ABIs that are remembered."""
-
 
 class Worker:
     """Loaded modules and the run that is under way."""
@@ -39,7 +37,6 @@ class Worker:
         self._canceller = _wasmer.Canceller()
         self._canceled: set[int] = set()
         self._recalled = 0
-        self._names: dict[tuple[bytes, int, int], tuple[str, str, str]] = {}
 
     def hear_control(self) -> None:
         """Body of the second thread: stop what a cancel names, tell what a recall came too late for."""
@@ -80,7 +77,7 @@ class Worker:
         ) = job.unpack_from(body)  # fmt: skip
         at = job.size
         end = at + memory_size + alloc_size + entry_size
-        names = self._abi_names(bytes(body[at:end]), memory_size, alloc_size)
+        names = _abi_names(bytes(body[at:end]), memory_size, alloc_size)
         at = end
         sizes = [size for (size,) in frame.SIZE.iter_unpack(body[at : at + 4 * count])]
         at += 4 * count
@@ -145,19 +142,6 @@ class Worker:
             *outputs,
         )
 
-    def _abi_names(self, raw: bytes, memory_size: int, alloc_size: int) -> tuple[str, str, str]:
-        """The three names of the ABI, decoded once for each description."""
-        key = (raw, memory_size, alloc_size)
-        names = self._names.get(key)
-        if names is None:
-            entry = memory_size + alloc_size
-            parts = (raw[:memory_size], raw[memory_size:entry], raw[entry:])
-            memory, alloc, name = (part.decode("utf-8", "surrogateescape") for part in parts)
-            if len(self._names) >= _NAMES:
-                self._names.clear()
-            names = self._names[key] = (memory, alloc, name)
-        return names
-
     def _module(self, digest: bytes, artifact: int | None) -> Module:
         if artifact is not None:
             module = _wasmer.Module.load(read_fd(artifact))
@@ -168,6 +152,15 @@ class Worker:
         if loaded is None:
             raise ArtifactError("the module is not loaded in this worker")
         return loaded
+
+
+@lru_cache(maxsize=64)
+def _abi_names(raw: bytes, memory_size: int, alloc_size: int) -> tuple[str, str, str]:
+    """The three names of an ABI description, decoded once."""
+    at = memory_size + alloc_size
+    parts = (raw[:memory_size], raw[memory_size:at], raw[at:])
+    memory, alloc, entry = (part.decode("utf-8", "surrogateescape") for part in parts)
+    return memory, alloc, entry
 
 
 def _answer_of(outcome: Outcome) -> tuple[bytes, ...]:

@@ -324,7 +324,9 @@ class Writer:
         with self._lock:
             self._done.extend(
                 [
-                    Committed(entry[0], outcome) if type(outcome) is tuple else _failed(entry[0], outcome)
+                    Failed(entry[0], outcome)
+                    if isinstance(outcome, IllegalTransitionError)
+                    else Committed(entry[0], outcome)
                     for entry, outcome in zip(batch, outcomes, strict=True)
                 ]
             )
@@ -343,9 +345,3 @@ class Writer:
 _Entry: TypeAlias = tuple[int, Sequence[Operation], int]
 """Ticket, group, and bytes of its bodies and results."""
 _Batch: TypeAlias = list[_Entry]
-
-
-def _failed(ticket: int, outcome: Outcome) -> Failed:
-    if not isinstance(outcome, IllegalTransitionError):
-        raise StorageError("the journal tells an outcome that is none")
-    return Failed(ticket, outcome)

@@ -119,8 +119,7 @@ class Rollout:
         known = load_record(self._repository.folder, plan.group, plan.name)
         if known is None or known.plan != plan:
             raise UsageError(f"the rollout of {plan.label} to {plan.group} is over, and another one has begun")
-        if known != self.record:
-            self.record = known
+        self.record = known
 
     def _look(self, views: list[DeviceView]) -> Census:
         plan, deployments = self.record.plan, self._repository.published().deployments
