@@ -44,7 +44,7 @@ def _check_files(config: "Config") -> None:
     tls = config.broker.tls
     named = {"broker.tls.ca": tls.ca, "broker.tls.certificate": tls.certificate, "broker.tls.key": tls.key}
     if config.updates is not None:
-        named["updates.root"] = config.updates.root
+        named |= {"updates.root": config.updates.root, "updates.ca": config.updates.ca}
     for key, path in named.items():
         try:
             if path is not None:

@@ -168,3 +168,7 @@ def test_modules_that_are_not_there_fail(tmp_path: Path) -> None:
     config.write_text(f'[broker]\nurl = "mqtts://h"\n[broker.tls]\nca = "{tmp_path}/ca.crt"\n')
     checked = waspi("config", "check", str(config), home=tmp_path)
     assert f"broker.tls.ca: cannot read {tmp_path}/ca.crt" in checked.error_line
+    updates = f'[updates]\nroot = "{config}"\nurl = "https://h"\nca = "{tmp_path}/web.crt"\n'
+    config.write_text(f'[broker]\nurl = "mqtt://h"\n{updates}')
+    checked = waspi("config", "check", str(config), home=tmp_path)
+    assert f"updates.ca: cannot read {tmp_path}/web.crt" in checked.error_line
