@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 TARGET ?=
 
-.PHONY: help setup demo demo-ota test check format bench soak wheel cross test-arm test-boot lock clean
+.PHONY: help setup demo demo-ota test check format bench fuzz soak wheel cross test-arm test-boot lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,11 @@ format: setup ## Write Python and Rust in the project's form
 
 bench: setup wheel ## Measure against peers; prints ratios, writes bench/results
 	@$(PY) -m bench.run
+
+FUZZ_S ?= 60
+fuzz: setup ## Decoders and the native compile and run, guided by coverage (FUZZ_S=60 seconds per decoder; x86_64)
+	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/fuzz/requirements.txt
+	@$(PY) -m tests.fuzz.run --seconds $(FUZZ_S)
 
 soak: setup ## 100,000 jobs with random kills of agent, workers and broker
 	@$(PY) -m tests.crash.soak

@@ -1,7 +1,8 @@
 """FAULTS 22-24: whatever bytes come, a decoder returns a value or says what is wrong with them, and nothing else.
 
 A value that was accepted is the same after being encoded and decoded again. ``WASPI_FUZZ_S=n`` fuzzes for n seconds,
-``WASPI_SEED=n`` with that seed; what once failed lies in ``corpus/decoders`` and is tried first.
+``WASPI_SEED=n`` with that seed; what once failed lies in ``corpus/decoders`` and is tried first. ``make fuzz`` does the
+same guided by coverage.
 """
 
 from __future__ import annotations
@@ -9,123 +10,13 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
+from tests.fuzz.decoders import CORPUS, TARGETS, check
 from tests.fuzz.mutation import mutated
-from waspi.errors import Fault, WaspiError
-from waspi.model.job import Job
-from waspi.model.limits import Limits
-from waspi.model.module import DigestModule, InlineModule, NamedModule
-from waspi.model.result import JobError, Result
-from waspi.model.state import JobState
-from waspi.protocol import cose
-from waspi.protocol.admission import Admitted, Refused, admit
-from waspi.protocol.cancel import decode_cancel
-from waspi.protocol.chunk import decode_chunk, split
-from waspi.protocol.job_envelope import decode_job, encode_job
-from waspi.protocol.policy import Policy
-from waspi.protocol.presence import Presence, PresenceState, decode_presence, encode_presence
-from waspi.protocol.reported import decode_reported
-from waspi.protocol.response_topic import ResponseTopics
-from waspi.protocol.result_envelope import decode_result, encode_result
-from waspi.protocol.status import StatusChange, decode_status, encode_status
-from waspi.protocol.sync import SyncReport, decode_sync_query, decode_sync_report, encode_sync_query, encode_sync_report
-from waspi.protocol.topics import Topics
-from waspi.protocol.trust import TrustedKey
 
 SECONDS = float(os.environ.get("WASPI_FUZZ_S", "1.0"))
-CORPUS = Path(__file__).parent / "corpus" / "decoders"
-SEED = bytes(range(32))
-
-JOBS = (
-    encode_job(Job("one", InlineModule(b"\0asm\1\0\0\0"), (b"in",))),
-    encode_job(Job("two", DigestModule("ab" * 32), (b"a", b"b"), batch=True, limits=Limits(1, 2, 3, 4, 5))),
-    encode_job(Job("three", NamedModule("m", "1.0"), (b"",), expires_at=1.5e9, idempotent=True, priority=-3)),
-)
-RESULTS = (
-    encode_result(Result("one", "pi-1", JobState.SUCCEEDED, (b"out",), log=b"log")),
-    encode_result(Result("two", "pi-1", JobState.FAILED, error=JobError(Fault.GUEST, "trap", "m", "f", 3))),
-)
-SYNC = encode_sync_report(SyncReport("pi-1", "1-a", {"one": JobState.QUEUED}, complete=True, unknown=("x",)))
-SIGNED = tuple(cose.sign(job, seed=SEED, kid="ops") for job in JOBS)
-KEYS = {"ops": TrustedKey("ops", cose.public_key(SEED))}
-TOPICS = Topics("default")
-POLICY = Policy(TOPICS, "pi-1", ResponseTopics(TOPICS, "pi-1"), keys=KEYS)
-
-
-def _decode_topic(data: bytes) -> object:
-    return TOPICS.parse(data.decode("utf-8", "surrogateescape"))
-
-
-def _decode_reply_topic(data: bytes) -> object:
-    return POLICY.replies.check(data.decode("utf-8", "surrogateescape"))
-
-
-def _admit(data: bytes) -> object:
-    """Total: it raises nothing at all, and what it refuses can be answered."""
-
-    class Message:
-        payload = data
-        retain = False
-        reply_to = None
-        correlation = data[:300]
-        expires_in_s = None
-
-    route = TOPICS.parse(TOPICS.device_job("pi-1"))
-    decision = admit(POLICY, route, Message(), now=1.8e9, time_floor=0.0)
-    assert isinstance(decision, Admitted | Refused)
-    return decision
-
-
-Decoder = Callable[[bytes], object]
-TARGETS: dict[str, tuple[Decoder, Callable[[object], bytes] | None, tuple[bytes, ...]]] = {
-    "job": (decode_job, encode_job, JOBS),  # type: ignore[dict-item]
-    "result": (decode_result, encode_result, RESULTS),  # type: ignore[dict-item]
-    "chunk": (decode_chunk, None, tuple(split(RESULTS[0] * 9, job="one", device="pi-1", chunk_bytes=64))),
-    "cancel": (decode_cancel, None, (b"", b"\xa2avawreason", b"\xa1fre")),
-    "status": (
-        decode_status,
-        encode_status,  # type: ignore[dict-item]
-        (encode_status(StatusChange("one", "pi-1", JobState.QUEUED, 1, 5)),),
-    ),
-    "sync": (decode_sync_report, encode_sync_report, (SYNC,)),  # type: ignore[dict-item]
-    "sync-query": (decode_sync_query, encode_sync_query, (encode_sync_query(("a", "b")),)),  # type: ignore[dict-item]
-    "presence": (
-        decode_presence,
-        encode_presence,  # type: ignore[dict-item]
-        (encode_presence(Presence(PresenceState.ONLINE, "1-a", 5, "disk full")),),
-    ),
-    "reported": (
-        decode_reported,
-        None,
-        (b'{"version":"1","engine":"e","arch":"a","boot":"b"}', b"{}", b'{"modules":[{}]}'),
-    ),
-    "signed": (lambda data: cose.verify(data, KEYS, max_bytes=1 << 16), None, SIGNED),
-    "topic": (
-        _decode_topic,
-        None,
-        (TOPICS.device_job("pi-1").encode(), TOPICS.group_job("g").encode(), b"waspi/v1/+/#"),
-    ),
-    "reply-topic": (_decode_reply_topic, None, (b"reply/a/b", b"waspi/v1/default/device/pi-1/result/x", b"$SYS/a")),
-    "admission": (_admit, None, (*JOBS, *SIGNED)),
-}
-
-
-def check(name: str, data: bytes) -> bool:
-    """Whether the target accepts it; anything but a clean refusal is raised."""
-    decode, encode, _ = TARGETS[name]
-    try:
-        value = decode(data)
-    except WaspiError as error:
-        if not error.message.isprintable():  # it goes into logs and answers
-            raise
-        return False
-    if encode is not None:
-        assert decode(encode(value)) == value
-    return True
 
 
 @pytest.mark.parametrize("name", TARGETS)

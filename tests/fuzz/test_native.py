@@ -1,7 +1,7 @@
 """FAULT 27 and its like: mutated modules are compiled and run in a child; it refuses, traps or runs, and never dies.
 
 ``WASPI_FUZZ_S=n`` fuzzes for n seconds, ``WASPI_SEED=n`` with that seed; what once killed the child lies in
-``corpus/native`` and is tried first.
+``corpus/native`` and is tried first. ``make fuzz`` does the same guided by coverage.
 """
 
 from __future__ import annotations
@@ -18,15 +18,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.fuzz.guests import CORPUS, ROOT, seeds
 from tests.fuzz.mutation import mutated
-from waspi._wasmer import wat2wasm
 
-ROOT = Path(__file__).parents[2]
-CORPUS = Path(__file__).parent / "corpus" / "native"
 SECONDS = float(os.environ.get("WASPI_FUZZ_S", "8.0"))
 LONGEST_S = 20.0
 """Seconds that one module may take: compiling has 5 s, running 0.5 s, and other tests run beside this one."""
-_SMALL = 4096
 
 
 class NativeChild:
@@ -69,13 +66,6 @@ class NativeChild:
             if pipe is not None:
                 pipe.close()
         self._process.wait(LONGEST_S)
-
-
-def seeds() -> list[bytes]:
-    """Small guests, the hostile ones included."""
-    texts = sorted((ROOT / "guests" / "hostile").glob("*.wat"))
-    compiled = [wat2wasm(text.read_bytes()) for text in texts if b";; not text" not in text.read_bytes()]
-    return [wasm for wasm in compiled if len(wasm) <= _SMALL]
 
 
 def test_fault_27_mutated_modules_never_kill_the_engine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
