@@ -74,7 +74,7 @@ TARGETS: dict[str, tuple[Decoder, Callable[[object], bytes] | None, tuple[bytes,
     "job": (decode_job, encode_job, JOBS),  # type: ignore[dict-item]
     "result": (decode_result, encode_result, RESULTS),  # type: ignore[dict-item]
     "chunk": (decode_chunk, None, tuple(split(RESULTS[0] * 9, job="one", device="pi-1", chunk_bytes=64))),
-    "cancel": (decode_cancel, None, (b"", b"\xa2avawreason", b"\xa1fre")),
+    "cancel": (decode_cancel, None, (b"\xa2av\x01freasondlate", b"", b"\xa1av\x01")),
     "status": (
         decode_status,
         encode_status,  # type: ignore[dict-item]
@@ -90,7 +90,11 @@ TARGETS: dict[str, tuple[Decoder, Callable[[object], bytes] | None, tuple[bytes,
     "reported": (
         decode_reported,
         None,
-        (b'{"version":"1","engine":"e","arch":"a","boot":"b"}', b"{}", b'{"modules":[{}]}'),
+        (
+            b'{"v":1,"version":"1","engine":"e","arch":"a","boot":"1-a","limits":{},"counters":{},"sandbox":{},"modules":[],"groups":[],"labels":{}}',
+            b"{}",
+            b'{"modules":[{}]}',
+        ),
     ),
     "signed": (lambda data: cose.verify(data, KEYS, max_bytes=1 << 16), None, SIGNED),
     "topic": (

@@ -20,6 +20,11 @@ SECONDS = float(os.environ.get("WASPI_FUZZ_S", "1.0"))
 
 
 @pytest.mark.parametrize("name", TARGETS)
+def test_first_seed_of_every_target_is_taken(name: str) -> None:
+    assert check(name, TARGETS[name][2][0]), "from a seed that is refused a fuzzer hardly gets inside"
+
+
+@pytest.mark.parametrize("name", TARGETS)
 def test_fault_23_decoders_take_or_refuse_whatever_bytes_come(name: str) -> None:
     seeds = TARGETS[name][2]
     for known in sorted(CORPUS.glob(f"{name}-*")):
