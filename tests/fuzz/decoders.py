@@ -91,7 +91,10 @@ TARGETS: dict[str, tuple[Decoder, Callable[[object], bytes] | None, tuple[bytes,
         decode_reported,
         None,
         (
-            b'{"v":1,"version":"1","engine":"e","arch":"a","boot":"1-a","limits":{},"counters":{},"sandbox":{},"modules":[],"groups":[],"labels":{}}',
+            (
+                b'{"v":1,"version":"1","engine":"e","arch":"a","boot":"1-a",'
+                b'"limits":{},"counters":{},"sandbox":{},"modules":[],"groups":[],"labels":{}}'
+            ),
             b"{}",
             b'{"modules":[{}]}',
         ),

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cross import cache
+
 CRATE = Path(__file__).parents[2] / "agent" / "native"
 FLAGS = (
     "-Cpasses=sancov-module",
@@ -25,12 +27,10 @@ def build(into: Path) -> Path:
     Raises:
         subprocess.CalledProcessError: cargo has said why on standard error.
     """
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    cache = Path(os.environ.get("WASPI_CACHE") or f"{base}/waspi").expanduser()
-    target = cache / "target"
+    target = cache.root() / "target"
     command = ["cargo", "rustc", "--release", "--locked", "--quiet", "--lib", "--", *FLAGS]
     # The lock of agent/native/build.py, which builds in the same folder.
-    with (cache / "build.lock").open("w") as lock:
+    with (cache.root() / "build.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         environment = {**os.environ, "CARGO_TARGET_DIR": str(target), "PYO3_PYTHON": sys.executable}
         subprocess.run(command, check=True, cwd=CRATE, env=environment)

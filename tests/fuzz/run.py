@@ -17,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
+from cross import cache
+
 from tests.fuzz import decoders, guests, instrumented
 
 NATIVE = "native"
@@ -28,8 +30,7 @@ _COVERAGE = re.compile(r" cov: (\d+)")
 
 def grown(name: str) -> Path:
     """The folder of what was interesting before, begun with the seeds."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    folder = Path(os.environ.get("WASPI_CACHE") or f"{base}/waspi").expanduser() / "fuzz" / name
+    folder = cache.root() / "fuzz" / name
     folder.mkdir(parents=True, exist_ok=True)
     if name == NATIVE:
         seeds = [*guests.seeds(), *(path.read_bytes() for path in guests.CORPUS.glob("*.wasm"))]
@@ -54,7 +55,7 @@ def fuzz(name: str, seconds: int, module: Path) -> bool:
     """Whether the target held; prints a line, or the end of what it said."""
     with tempfile.TemporaryDirectory(prefix="waspi-fuzz-") as temporary:
         words = [f"-max_total_time={seconds * ENGINE_S if name == NATIVE else seconds}", "-timeout=30"]
-        words += [f"-artifact_prefix={temporary}/", "-print_final_stats=1", "-rss_limit_mb=2048"]
+        words += [f"-artifact_prefix={temporary}/", "-rss_limit_mb=2048"]
         # Traps of guests are signals, which the engine's own handlers take.
         words += [f"-handle_{signal}=0" for signal in ("segv", "bus", "fpe", "ill")] if name == NATIVE else []
         command = [sys.executable, "-m", "tests.fuzz.guided", name, *words, str(grown(name))]
