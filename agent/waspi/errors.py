@@ -328,6 +328,12 @@ class RefusedByBrokerError(BrokerError):
     kind = "broker-refused"
 
 
+class UnheardError(BrokerError):
+    """The broker took a message that nobody is subscribed to (MQTT 5.0, 3.4.2.1, reason 0x10), and dropped it."""
+
+    kind = "unheard"
+
+
 class TlsError(BrokerError):
     """The TLS handshake failed: certificate, name, expiry, protocol."""
 

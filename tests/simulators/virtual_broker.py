@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from waspi.errors import BrokerError, RefusedByBrokerError, UnreachableBrokerError
+from waspi.errors import BrokerError, RefusedByBrokerError, UnheardError, UnreachableBrokerError
 from waspi.mqtt.handler import LinkHandler
 from waspi.mqtt.message import Incoming, Outgoing, ServerLimits
 from waspi.mqtt.settings import LinkSettings
@@ -30,6 +30,8 @@ class VirtualBroker:
     def __init__(self, on_publish: Callable[[Outgoing], None], *, receive_maximum: int = 4) -> None:
         self.limits = ServerLimits(receive_maximum=receive_maximum)
         self.refuses: Callable[[Outgoing], bool] = lambda _message: False
+        self.unheard: Callable[[Outgoing], bool] = lambda _message: False
+        """Of which messages there is no subscriber."""
         self._on_publish = on_publish
         self._session: _Session | None = None
         self._packet_id = 0
@@ -86,6 +88,8 @@ class VirtualBroker:
             self.pump()
         elif self.refuses(packet):
             self.link.pubacks.append((token, RefusedByBrokerError("publish refused: Not authorized")))
+        elif self.unheard(packet):
+            self.link.pubacks.append((token, UnheardError("nobody is subscribed")))
         else:
             self._on_publish(packet)
             self.link.pubacks.append((token, None))

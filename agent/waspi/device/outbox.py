@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from waspi.device.ledger import Ledger
-from waspi.errors import BrokerError, WaspiError
+from waspi.errors import BrokerError, UnheardError, WaspiError
 from waspi.mqtt.backoff import Backoff
 from waspi.mqtt.link import Link
 from waspi.mqtt.message import Outgoing
@@ -28,6 +28,10 @@ _REFUSED_ALL = 8
 """Refusals in a row after which the broker seems to refuse everything, and all rows wait."""
 _REFUSALS = 36
 """Refusals of one row after which it is given up, about a day; the journal keeps the result for whoever asks again."""
+_GATHERING_S = 60.0
+"""Seconds of a connection in which subscribers may still be on their way back, as after a broker's restart."""
+_UNHEARD_S = 8.0
+"""Seconds between two tries to be heard, at most."""
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +42,8 @@ class _Sending:
 
     row: OutboxRow
     open: int
+    early: bool
+    """Whether it was sent while subscribers may have been on their way back."""
     refused: BrokerError | None = None
 
 
@@ -75,6 +81,8 @@ class Outbox:
         self._refused_in_a_row = 0
         self._backoff = Backoff(first=1.0, longest=60.0)
         self._not_before = 0.0
+        self._gathered_at = 0.0
+        """When a subscriber that is not there is no longer waited for."""
 
     @property
     def empty(self) -> bool:
@@ -124,6 +132,7 @@ class Outbox:
         self._last = 0
         self._more_on_disk = True
         self._not_before = 0.0
+        self._gathered_at = self._clock() + _GATHERING_S
 
     def pump(self, most: int = 1 << 30) -> bool:
         """Publish what the window has room for, ``most`` messages of it; whether there may be more."""
@@ -160,7 +169,7 @@ class Outbox:
         """The broker answered."""
         row_id = self._tokens.pop(token, None)
         if row_id is None:
-            if refused is not None:
+            if refused is not None and not isinstance(refused, UnheardError):
                 _log.warning("%s", refused.message)
             return
         sending = self._sending[row_id]
@@ -170,8 +179,9 @@ class Outbox:
             return
         del self._sending[row_id]
         self._sending_bytes -= len(sending.row.entry.payload)
-        if sending.refused is not None:
-            self._on_refused(sending.row, sending.refused)
+        unheard = isinstance(sending.refused, UnheardError)
+        if sending.refused is not None and (sending.early or not unheard):
+            self._on_refused(sending.row, sending.refused, 3600.0 if not unheard else _UNHEARD_S)
             return
         self._backoff.reset()
         self._refused_in_a_row = 0
@@ -185,16 +195,19 @@ class Outbox:
         times = [each.due for row_id, each in self._refusals.items() if row_id not in self._sending]
         if self._rows or self._more_on_disk:
             times.append(0.0)
-        due = max(min(times), self._not_before) if times else 0.0
-        return due if due > self._clock() else None
+        if not times:
+            return None
+        due = max(min(times), self._not_before)
+        waits = self._link.room <= 0 or self._sending_bytes >= _HELD_BYTES
+        return None if waits and due <= self._clock() else due  # what waits goes on with the broker's next answer
 
-    def _on_refused(self, row: OutboxRow, error: BrokerError) -> None:
+    def _on_refused(self, row: OutboxRow, error: BrokerError, longest_s: float) -> None:
         """The row stays on the disk and is tried again by and by; the others go on, unless all of them are refused."""
-        refusal = self._refusals.setdefault(row.id, _Refusal(Backoff(first=1.0, longest=3600.0)))
+        refusal = self._refusals.setdefault(row.id, _Refusal(Backoff(first=1.0, longest=longest_s)))
         refusal.count += 1
         self._refused_in_a_row += 1
         if self._refused_in_a_row >= _REFUSED_ALL:
-            self._not_before = self._clock() + self._backoff.next()
+            self._not_before = self._clock() + min(self._backoff.next(), longest_s)
         if refusal.count >= _REFUSALS:
             _log.error("%s, %d times; the result for %s is given up", error.message, refusal.count, row.entry.topic)
             del self._refusals[row.id]
@@ -241,7 +254,7 @@ class Outbox:
         entry = row.entry
         largest = self._link.server.max_packet_bytes
         if largest is None or len(entry.payload) + _overhead(entry) <= largest:
-            self._sending[row.id] = _Sending(row, 1)
+            self._sending[row.id] = _Sending(row, 1, self._clock() < self._gathered_at)
             self._sending_bytes += len(entry.payload)
             self._publish(row.id, entry, entry.payload)
             return
@@ -256,7 +269,7 @@ class Outbox:
             return
         room = largest - overhead - OVERHEAD
         parts = list(split(entry.payload, job=entry.job_id, device=self._device, chunk_bytes=room))
-        self._sending[row.id] = _Sending(row, len(parts))
+        self._sending[row.id] = _Sending(row, len(parts), self._clock() < self._gathered_at)
         self._sending_bytes += len(entry.payload)
         self._chunks.extend((row.id, part) for part in parts)
 

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from waspi.errors import BrokerError, DuplicateJobError, NoAnswerError, RefusedByBrokerError, WaspiError
+from waspi.errors import BrokerError, DuplicateJobError, NoAnswerError, RefusedByBrokerError, UnheardError, WaspiError
 from waspi.fleet.departures import Departures
 from waspi.fleet.event import EventKind, FleetEvent
 from waspi.fleet.mailbox import Answer, Mailbox, ProbeBack
@@ -172,7 +172,8 @@ class Courier:
 
     def on_published(self, token: int, refused: BrokerError | None) -> None:
         """Note what the broker said to a publish, and use the room that it made."""
-        self._departures.on_published(token, refused)
+        # Not a refusal here: it may be the state or the cancel of a device that has no session. Callers have deadlines.
+        self._departures.on_published(token, None if isinstance(refused, UnheardError) else refused)
         self._departures.pump()
 
     def on_message(self, message: Incoming) -> None:

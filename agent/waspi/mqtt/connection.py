@@ -20,7 +20,14 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from waspi.errors import BrokerError, ConfigError, RefusedByBrokerError, TlsError, UnreachableBrokerError
+from waspi.errors import (
+    BrokerError,
+    ConfigError,
+    RefusedByBrokerError,
+    TlsError,
+    UnheardError,
+    UnreachableBrokerError,
+)
 from waspi.model.value import value
 from waspi.mqtt.message import Incoming, Outgoing, ServerLimits
 from waspi.mqtt.packet import KIND, PUBACK, PUBLISH, puback, publish, read_puback, read_publish
@@ -30,6 +37,7 @@ from waspi.mqtt.stream import Stream
 _ALL = 1 << 30
 _SUCCESS = MQTTErrorCode.MQTT_ERR_SUCCESS
 _TAKEN_OVER = 0x8E
+_UNHEARD = 0x10  # no matching subscribers (MQTT 5.0, 3.4.2.1)
 _FAILURE = 0x80  # reason codes from here on are failures (MQTT 5.0, 2.4)
 
 
@@ -205,7 +213,7 @@ class Connection:
     def _read_puback(self, stream: Stream) -> None:
         """Paho would not know it: it did not send what this answers."""
         packet_id = read_puback(stream.received, stream.at, stream.ends[0])
-        refused = None
+        refused: BrokerError | None = None
         if packet_id is None:
             packet = bytes(stream.received[stream.at : stream.ends[0]])
             body = next(place for place in range(1, len(packet)) if not packet[place] & 0x80) + 1
@@ -213,6 +221,8 @@ class Connection:
             packet_id = answer.mid
             if answer.reason.value >= _FAILURE:
                 refused = RefusedByBrokerError(f"{self._settings.address}: publish refused: {answer.reason}")
+            elif answer.reason.value == _UNHEARD:
+                refused = UnheardError(f"{self._settings.address}: nobody is subscribed")
         stream.next()
         self.events.append(Published(packet_id, refused))
 

@@ -21,7 +21,10 @@ class LinkHandler(Protocol):
         """A message came; a QoS 1 message waits for ``acknowledge``."""
 
     def on_published(self, token: int, refused: BrokerError | None) -> None:
-        """The broker answered for a QoS 1 publish: taken, or refused with a reason."""
+        """The broker answered for a QoS 1 publish: taken, or refused with a reason.
+
+        An ``UnheardError`` is a refusal, too: who can wait for a subscriber may publish again.
+        """
 
     def on_subscribed(self, refused: BrokerError | None) -> None:
         """The broker answered for a subscription."""

@@ -11,7 +11,7 @@ import pytest
 
 from tests.simulators.link_owner import LinkOwner
 from tests.simulators.mosquitto import Mosquitto, free_port
-from waspi.errors import RefusedByBrokerError, UnreachableBrokerError
+from waspi.errors import RefusedByBrokerError, UnheardError, UnreachableBrokerError
 from waspi.mqtt.connection import SessionTakenOverError
 from waspi.mqtt.link import LinkState
 from waspi.mqtt.message import Outgoing
@@ -72,6 +72,15 @@ def test_nodelay_is_set(broker: Mosquitto, owners: list[LinkOwner]) -> None:
     assert connection is not None
     sock = connection.stream._sock
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+
+
+def test_a_message_without_a_subscriber_is_unheard(broker: Mosquitto, owners: list[LinkOwner]) -> None:
+    owner = connected(owners, broker.url, "speaker", "heard/#")
+    owner.link.publish(Outgoing("nobody/hears", b"x"))
+    owner.link.publish(Outgoing("heard/by/itself", b"x"))
+    owner.until(lambda: len(owner.published) == 2)
+    assert isinstance(owner.published[0][1], UnheardError)
+    assert owner.published[1][1] is None
 
 
 def test_what_was_not_acknowledged_comes_again_with_dup(broker: Mosquitto, owners: list[LinkOwner]) -> None:

@@ -19,6 +19,8 @@ from waspi.storage.rows import JobRow
 
 LIMIT_S = 400.0
 """Virtual seconds within which everything has to be answered once nothing fails any more."""
+BACK_S = 50.0
+"""Virtual seconds after the device's connection within which a publisher that was away is back: the device waits 60."""
 
 
 def quick_folder() -> Path:
@@ -50,6 +52,7 @@ class World:
         self.conflicts: dict[str, int] = {}
         self.messages_lost = False
         """Whether the broker lost what it had taken, from or for the device, so that the publisher must ask again."""
+        self._connected_at = 0.0
         self.device = VirtualDevice(folder, self._on_publish, at_once=at_once)
         self._watch()
 
@@ -100,6 +103,8 @@ class World:
             self._publish(self.topics.cancel(DEVICE, chosen.job.id), b"", None)
 
     def connect(self) -> None:
+        if not self.device.link.online:
+            self._connected_at = self.device.time.monotonic()
         self.device.link.connect()
         self.device.step()
 
@@ -151,6 +156,14 @@ class World:
         self.messages_lost |= refuses  # the refusal of a job is told once, and not kept
         self.device.broker.refuses = lambda message: refuses and message.topic.startswith("reply/")
 
+    def publisher_away(self, *, away: bool) -> None:
+        """The publisher has no subscription, until it is back; ``BACK_S`` after the device at the latest."""
+        self.messages_lost |= away  # as above
+        time = self.device.time
+        self.device.broker.unheard = lambda message: (
+            away and message.topic.startswith("reply/") and time.monotonic() < self._connected_at + BACK_S
+        )
+
     def crash(self, *, power_cut: bool) -> None:
         self._check_writer()
         self.device.crash(power_cut=power_cut)
@@ -164,6 +177,7 @@ class World:
     def heal(self) -> None:
         """Nothing fails any more: run until nothing is left to do. The publisher sends again what the broker lost."""
         self.broker_refuses(refuses=False)
+        self.publisher_away(away=False)
         device = self.device
         self.connect()
         self._exhaust()

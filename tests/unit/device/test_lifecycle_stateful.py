@@ -102,6 +102,10 @@ class JobLifecycle(RuleBasedStateMachine):
     def broker_refuses(self, *, refuses: bool) -> None:
         self.world.broker_refuses(refuses=refuses)
 
+    @rule(away=st.booleans())
+    def publisher_away(self, *, away: bool) -> None:
+        self.world.publisher_away(away=away)
+
     @rule(power_cut=st.booleans())
     def crash(self, *, power_cut: bool) -> None:
         self.world.crash(power_cut=power_cut)

@@ -44,6 +44,8 @@ ACTS: dict[Act, float] = {
     lambda world, chance: world.advance(chance.choice((0.01, 1.0, 40.0))): 4,
     lambda world, _: world.broker_refuses(refuses=True): 1,
     lambda world, _: world.broker_refuses(refuses=False): 4,
+    lambda world, _: world.publisher_away(away=True): 1,
+    lambda world, _: world.publisher_away(away=False): 2,
     lambda world, chance: world.crash(power_cut=chance.random() < 0.3): 2,
 }
 """What can happen, and how often it does."""
