@@ -110,12 +110,26 @@ static void done(enum verdict verdict) {
   errno = saved;
 }
 
+/* A system call takes a 64-bit number in two registers on 32-bit machines; on ARM the first of them has an even number. */
+#if __SIZEOF_LONG__ == 4
+#define HALVES(number) (long)((uint64_t)(number) & 0xffffffff), (long)((uint64_t)(number) >> 32)
+static ssize_t pwritten(int fd, const void *data, size_t size, off64_t offset) {
+  return syscall(SYS_pwrite64, fd, data, size, 0, HALVES(offset));
+}
+static int truncated(int fd, off64_t size) { return (int)syscall(SYS_ftruncate64, fd, 0, HALVES(size)); }
+#else
+static ssize_t pwritten(int fd, const void *data, size_t size, off64_t offset) {
+  return syscall(SYS_pwrite64, fd, data, size, offset);
+}
+static int truncated(int fd, off64_t size) { return (int)syscall(SYS_ftruncate, fd, size); }
+#endif
+
 static ssize_t put(int fd, const void *data, size_t size, off64_t offset, int positioned) {
   char path[PATH_MAX];
   int known = control && size && path_of(fd, path);
   if (known && notes[0] && strcmp(path, notes) == 0) record('N', path, NULL, 0, data, size);
   if (!known || !watched(path))
-    return positioned ? syscall(SYS_pwrite64, fd, data, size, offset) : syscall(SYS_write, fd, data, size);
+    return positioned ? pwritten(fd, data, size, offset) : syscall(SYS_write, fd, data, size);
   enum verdict verdict = change();
   if (verdict == REFUSE) return -1;
   if (!positioned) {
@@ -124,7 +138,7 @@ static ssize_t put(int fd, const void *data, size_t size, off64_t offset, int po
     offset = (flags & O_APPEND) && fstat64(fd, &about) == 0 ? about.st_size : lseek64(fd, 0, SEEK_CUR);
   }
   size_t part = verdict == TEAR ? size / 2 : size;
-  ssize_t n = positioned ? syscall(SYS_pwrite64, fd, data, part, offset) : syscall(SYS_write, fd, data, part);
+  ssize_t n = positioned ? pwritten(fd, data, part, offset) : syscall(SYS_write, fd, data, part);
   if (n > 0) record('W', path, NULL, (uint64_t)offset, data, (size_t)n);
   done(verdict);
   return n;
@@ -151,10 +165,10 @@ int fdatasync(int fd) { return synced(fd, SYS_fdatasync); }
 
 static int resized(int fd, off64_t size) {
   char path[PATH_MAX];
-  if (!control || !path_of(fd, path) || !watched(path)) return (int)syscall(SYS_ftruncate, fd, size);
+  if (!control || !path_of(fd, path) || !watched(path)) return truncated(fd, size);
   enum verdict verdict = change();
   if (verdict == REFUSE) return -1;
-  int result = (int)syscall(SYS_ftruncate, fd, size);
+  int result = truncated(fd, size);
   if (result == 0) record('T', path, NULL, (uint64_t)size, NULL, 0);
   done(verdict);
   return result;
@@ -165,6 +179,7 @@ int ftruncate64(int fd, off64_t size) { return resized(fd, size); }
 
 static int opened(int folder, const char *name, int flags, mode_t mode) {
   char path[PATH_MAX];
+  flags |= O_LARGEFILE; /* as open64() adds it; 0 where all files are */
   if (!control || !(flags & (O_CREAT | O_TRUNC)) || !absolute(folder, name, path) || !watched(path))
     return (int)syscall(SYS_openat, folder, name, flags, mode);
   struct stat64 about;

@@ -32,8 +32,12 @@ class FaultWorld:
             folder, broker.url, environment=self.faults.environment(), rest=module + rest, **options
         )
         self.publisher = Publisher(broker.url)
-        self.publisher.connect()
-        self.start()
+        try:
+            self.publisher.connect()
+            self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def start(self) -> None:
         """Start the agent and wait until it is online."""

@@ -81,7 +81,6 @@ def test_fault_31_deadly(inside: Callable[[str], tuple[str, Rig]], act: str) -> 
 
 
 def test_worker_inherits_nothing(inside: Callable[[str], tuple[str, Rig]]) -> None:
-    inside("open")
     # Python itself sets LC_CTYPE where there is no locale; the C library's own environment is empty.
     assert inside("environment")[0] in {"{}0", "{b'LC_CTYPE': b'C.UTF-8'}0"}
     # stdin, stdout, stderr, two sockets; no descriptor of the agent's and no module once it is loaded.
