@@ -10,7 +10,7 @@ from waspi.cli.console import note, write_json, write_line
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
 from waspi.cli.repo_options import KeysOption, RepoOption, SigningKeysOption, percent, release_named, wasm_of
-from waspi.cli.repo_report import json_of_status, write_status
+from waspi.cli.repo_report import json_of_deployment, json_of_status, write_status
 from waspi.fleet.repository.golden_file import load_golden
 from waspi.fleet.repository.inspection import inspect
 from waspi.fleet.repository.key_ring import Role
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 
 _LIFETIMES = Lifetimes()
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DaysOption = Annotated[int, typer.Option(min=1, max=3650, metavar="DAYS", rich_help_panel="Lifetimes")]
 
 
@@ -47,6 +48,7 @@ def init(
     targets_days: DaysOption = _LIFETIMES.targets,
     snapshot_days: DaysOption = _LIFETIMES.snapshot,
     timestamp_days: DaysOption = _LIFETIMES.timestamp,
+    as_json: JsonOption = False,
 ) -> int:
     """Make a repository and its keys.
 
@@ -64,7 +66,11 @@ def init(
     where = repository.keys_folder
     note(f"keys in {where}: move root-*.key to offline media, one to each; {threshold} of {root_keys} sign a new root")
     note(f"sign anew within {timestamp_days} days, and so on, with: waspi repo publish --repo {folder}")
-    write_line(str(repository.folder / "metadata" / "1.root.json"))
+    first = str(repository.folder / "metadata" / "1.root.json")
+    if as_json:
+        write_json({"root": first, "keys": str(where), "root_keys": root_keys, "threshold": threshold})
+    else:
+        write_line(first)
     return ExitCode.OK
 
 
@@ -82,7 +88,7 @@ def add(
     abi: Annotated[Path | None, typer.Option("--abi", metavar="FILE", help="ABI description (TOML).")] = None,
     golden: Annotated[Path | None, typer.Option("--golden", metavar="FILE", help="Golden pairs (TOML).")] = None,
     limits: Annotated[Path | None, typer.Option("--limits", metavar="FILE", help="Limits of a run (TOML).")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Check MODULE as a device will, strip its debug information and take it into the draft.
 
@@ -121,6 +127,7 @@ def deploy(
         typer.Option("--base", metavar="V", help="Version of the other devices; by default the one before."),
     ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Have devices on which it failed try it once more.")] = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Name the version that a group's devices shall run, in the draft; waspi repo publish makes it so.
 
@@ -131,6 +138,8 @@ def deploy(
     entry = deployment.entry(name)
     others = f", the others {entry.base}" if entry is not None and entry.base and entry.stage < 100 else ""  # noqa: PLR2004
     note(f"{group}, serial {deployment.serial}: {name}@{version} on {percent(stage):g}%{others}; not published yet")
+    if as_json:
+        write_json(json_of_deployment(group, deployment))
     return ExitCode.OK
 
 
@@ -140,10 +149,13 @@ def undeploy(
     *,
     group: Annotated[str, typer.Option("--group", metavar="ID", help="Group whose devices shall drop it.")],
     repo: RepoOption,
+    as_json: JsonOption = False,
 ) -> int:
     """Take a module out of a group's deployment, in the draft."""
     deployment = Repository(repo).undeploy(group, name)
     note(f"{group}, serial {deployment.serial}: no {name}; not published yet")
+    if as_json:
+        write_json(json_of_deployment(group, deployment))
     return ExitCode.OK
 
 
@@ -152,10 +164,14 @@ def remove(
     release: Annotated[str, typer.Argument(metavar="NAME=VERSION", help="A release that no group runs.")],
     *,
     repo: RepoOption,
+    as_json: JsonOption = False,
 ) -> int:
     """No longer offer a release, in the draft: every device reads the list of all of them."""
-    Repository(repo).remove(*release_named(release))
+    name, version = release_named(release)
+    Repository(repo).remove(name, version)
     note(f"{release} goes with the next publication")
+    if as_json:
+        write_json({"removed": f"{name}@{version}"})
     return ExitCode.OK
 
 
@@ -166,7 +182,7 @@ def publish(
     *,
     repo: RepoOption,
     keys: KeysOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Sign the draft and everything that would soon expire. Without a draft it renews the signatures: run it weekly."""
     published = Repository(repo, keys=keys).publish()
@@ -206,19 +222,23 @@ def rotate(
     ] = None,
     keys: KeysOption = None,
     signing: SigningKeysOption = None,
+    as_json: JsonOption = False,
 ) -> int:
     """Replace a key: one that is lost, leaked or old. A new root says so, signed by the root keys at hand."""
     repository = Repository(repo, keys=keys, extra_keys=signing or ())
-    code = _tell(repository.rotate(role, replaced=replace, threshold=threshold))
+    _tell(repository.rotate(role, replaced=replace, threshold=threshold), as_json=as_json)
     if role is Role.ROOT and replace is not None:
         note(f"the new root key is in {repository.keys_folder}: move it to offline media")
-    return code
+    return ExitCode.OK
 
 
 @app.command(epilog=examples("waspi repo sign --key /media/stick-2/root-2.key"))
-def sign(*, repo: RepoOption, keys: KeysOption = None, signing: SigningKeysOption = None) -> int:
+def sign(
+    *, repo: RepoOption, keys: KeysOption = None, signing: SigningKeysOption = None, as_json: JsonOption = False
+) -> int:
     """Add a root key's signature to the new root that waits for it."""
-    return _tell(Repository(repo, keys=keys, extra_keys=signing or ()).sign_root())
+    _tell(Repository(repo, keys=keys, extra_keys=signing or ()).sign_root(), as_json=as_json)
+    return ExitCode.OK
 
 
 @app.command(epilog=examples("waspi repo status --repo ./releases"))
@@ -226,7 +246,7 @@ def status(
     *,
     repo: RepoOption,
     keys: KeysOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Show releases, deployments, what is not published, and how long the signatures hold."""
     stands = Repository(repo, keys=keys).status()
@@ -237,11 +257,12 @@ def status(
     return ExitCode.OK
 
 
-def _tell(change: RootChange) -> int:
+def _tell(change: RootChange, *, as_json: bool) -> None:
     version = change.metadata.signed.version
     if change.missing:
         wanted = "one more signature" if change.missing == 1 else f"{change.missing} more signatures"
         note(f"root {version} waits for {wanted}; add it with: waspi repo sign --key FILE")
     else:
         note(f"root {version} is published, and what the replaced keys had signed is signed anew")
-    return ExitCode.OK
+    if as_json:
+        write_json({"root": version, "missing_signatures": change.missing})

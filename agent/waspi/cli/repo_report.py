@@ -9,6 +9,7 @@ from waspi.fleet.repository.key_ring import Role
 
 if TYPE_CHECKING:
     from waspi.fleet.repository.status import RepositoryStatus, RoleStatus
+    from waspi.model.deployment import Deployment
 
 SOON_DAYS = 5
 SOON_ROOT_DAYS = 30
@@ -42,18 +43,22 @@ def json_of_status(status: RepositoryStatus) -> dict[str, object]:
             for _, release in sorted(status.contents.releases.items())
         ],
         "deployments": [
-            {
-                "group": group,
-                "serial": deployment.serial,
-                "entries": [
-                    {"name": entry.name, "version": entry.version, "stage": entry.stage, "base": entry.base}
-                    for entry in deployment.entries
-                ],
-            }
-            for group, deployment in sorted(status.contents.deployments.items())
+            json_of_deployment(group, deployment) for group, deployment in sorted(status.contents.deployments.items())
         ],
         "unpublished": list(status.unpublished),
         "root_waits_for": pending.missing if pending is not None else 0,
+    }
+
+
+def json_of_deployment(group: str, deployment: Deployment) -> dict[str, object]:
+    """Give what a group shall run for scripts."""
+    return {
+        "group": group,
+        "serial": deployment.serial,
+        "entries": [
+            {"name": entry.name, "version": entry.version, "stage": entry.stage, "base": entry.base}
+            for entry in deployment.entries
+        ],
     }
 
 

@@ -22,3 +22,5 @@ class ActiveJob:
     queue_us: int = 0
     canceled: list[Callable[[], object]] | None = None
     """What to call when it has ended because somebody wanted that; ``None``: nobody did."""
+    reason: str = ""
+    """Why somebody wanted that."""

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from waspi.device.announcer import Announcer
+from waspi.device.bounds import policy_of, quotas_of
 from waspi.device.budget import Budget
 from waspi.device.catalog import Catalog
 from waspi.device.clock import Clock
@@ -28,15 +29,12 @@ from waspi.errors import BrokerError, StorageError
 from waspi.mqtt.link import Link
 from waspi.mqtt.message import Incoming, ServerLimits
 from waspi.mqtt.settings import LinkSettings
-from waspi.protocol.policy import InputLimits, Policy
-from waspi.protocol.response_topic import ResponseTopics
 from waspi.protocol.topics import Topics
 from waspi.sandbox.cache import ModuleCache
 from waspi.sandbox.pool import Pool
 from waspi.sandbox.settings import PoolSettings, cores
 from waspi.storage.journal import Journal
 from waspi.storage.operations import ForgetDeliveries, Prune
-from waspi.storage.quotas import Quotas
 from waspi.storage.start_record import StartRecord
 from waspi.storage.writer import Writer
 
@@ -81,9 +79,9 @@ class Agent:
             ) from error
 
         topics = Topics(config.fleet)
-        self._policy = _policy(config, topics)
+        self._policy = policy_of(config, topics)
         self._journal = Journal.open(
-            state / "journal.db", quotas=_quotas(config), durable=config.journal.sync is Sync.FULL
+            state / "journal.db", quotas=quotas_of(config), durable=config.journal.sync is Sync.FULL
         )
         self._starts = StartRecord(_runtime_folder(environment, state) / "started")
         self._cache = ModuleCache(state / "modules", config.cache_bytes)
@@ -149,6 +147,7 @@ class Agent:
             self._clock,
             acknowledge=self._link.acknowledge,
             on_trouble=partial(self._announcer.degraded, "modules"),
+            on_refused=self._announcer.on_refused,
         )
         self._intake.on_query = self._announcer.on_query
         if self._updates is not None:
@@ -370,31 +369,3 @@ def _runtime_folder(environment: Mapping[str, str], state: Path) -> Path:
     """Systemd's ``RuntimeDirectory=`` (memory, which spares the SD card), else the state folder."""
     folder = environment.get("RUNTIME_DIRECTORY", "").split(":")[0]
     return Path(folder) if folder else state
-
-
-def _policy(config: Config, topics: Topics) -> Policy:
-    return Policy(
-        topics=topics,
-        device=config.id,
-        replies=ResponseTopics(topics, config.id, config.policy.reply_prefixes),
-        groups=frozenset(config.groups),
-        jobs=config.policy.jobs,
-        inline=config.policy.inline_modules,
-        open_modules=frozenset(config.policy.open_modules),
-        keys={key.kid: key for key in config.policy.keys},
-        limits=InputLimits(
-            message_bytes=config.broker.max_packet_bytes,
-            input_bytes=config.queue.input_bytes,
-            module_bytes=config.broker.max_packet_bytes,
-        ),
-    )
-
-
-def _quotas(config: Config) -> Quotas:
-    return Quotas(
-        inbox_jobs=config.queue.max_jobs,
-        inbox_bytes=config.queue.max_bytes,
-        outbox_bytes=config.journal.outbox_bytes,
-        jobs=config.journal.max_jobs,
-        retention_s=config.journal.retention_s,
-    )

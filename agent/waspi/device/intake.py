@@ -30,6 +30,7 @@ from waspi.protocol.job_envelope import encode_job
 from waspi.protocol.policy import Policy
 from waspi.protocol.result_envelope import decode_result, encode_result
 from waspi.protocol.topics import Route, RouteKind
+from waspi.sandbox.answer import one_line
 from waspi.storage.journal import Journal
 from waspi.storage.quotas import Admission
 from waspi.storage.rows import JobRow
@@ -53,6 +54,7 @@ class Intake:
         clock: Clock,
         acknowledge: Callable[[Incoming], object],
         on_trouble: Callable[[StorageError | None], None],
+        on_refused: Callable[[JobState], None],
     ) -> None:
         self._policy = policy
         self._limits = limits
@@ -63,6 +65,7 @@ class Intake:
         self._clock = clock
         self._acknowledge = acknowledge
         self._on_trouble = on_trouble
+        self._on_refused = on_refused
         self._topic = ""
         self._route = Route(RouteKind.PRESENCE)
         """Of the latest message; most come on the same topic."""
@@ -197,7 +200,7 @@ class Intake:
             return
         if room is Admission.REFUSE:
             raise QueueFullError("this device's queue is full; send again later")
-        direct = self._jobs.begins_at_once(len(body))
+        direct = self._jobs.begins_at_once(len(body), job.limits.memory_bytes or 0)
         row = JobRow(  # by position, as the job above: names cost a job 1 us
             job.id,
             decision.body_hash,
@@ -272,6 +275,7 @@ class Intake:
 
     def _refuse(self, refused: Refused, message: Incoming) -> None:
         error = refused.error
+        self._on_refused(refused.state)
         _log.warning("job %s is refused: %s: %s", refused.answer_id, error.kind, error.message)
         told = JobError(error.fault, error.kind, error.message)
         result = Result(refused.answer_id, self._policy.device, refused.state, error=told, attempt=0)
@@ -307,7 +311,7 @@ class Intake:
 
     def _cancel(self, job_id: str, message: Incoming) -> None:
         try:
-            reason = decode_cancel(message.payload)
+            reason = one_line(decode_cancel(message.payload).encode())
         except WaspiError as error:
             _log.warning("a cancel of job %s is dropped: %s", job_id, error.message)
             self._acknowledge(message)
@@ -316,7 +320,7 @@ class Intake:
             self._acknowledge(message)
             return
         _log.info("job %s is to be canceled%s", job_id, f": {reason}" if reason else "")
-        self._jobs.cancel(job_id, lambda: self._acknowledge(message))
+        self._jobs.cancel(job_id, lambda: self._acknowledge(message), reason)
 
 
 def _refused(decision: Admitted, error: WaspiError) -> Refused:

@@ -138,9 +138,15 @@ class JobQueue:
         """Call ``effect`` when the receipt of that job is committed."""
         self._receiving[job_id][1].append(effect)
 
-    def begins_at_once(self, body_bytes: int) -> bool:
+    def begins_at_once(self, body_bytes: int, memory_bytes: int) -> bool:
         """Whether a job that comes now may share one commit for receipt and start: there is room, and nobody waits."""
-        return not self._waiting and self._room(body_bytes) > 0 and self._journal.may_start and not self.draining
+        return (
+            not self._waiting
+            and self._room(body_bytes) > 0
+            and self._journal.may_start
+            and not self.draining
+            and self._budget.admits(memory_bytes, self._clock.monotonic())
+        )
 
     def take(self, row: JobRow, job: Job, effect: Callable[[], object], known: Callable[[], object]) -> None:
         """Take in a job; ``effect`` (its acknowledgement) is called when it is on the disk.
@@ -180,19 +186,23 @@ class JobQueue:
 
         self._ledger.enter([Receive(row)], received, refused)
 
-    def cancel(self, job_id: str, effect: Callable[[], object]) -> None:
-        """Stop a job, queued or running; ``effect`` is called when that is as good as done."""
+    def cancel(self, job_id: str, effect: Callable[[], object], reason: str = "") -> None:
+        """Stop a job, queued or running; ``effect`` is called when that is as good as done.
+
+        ``reason`` goes into the result.
+        """
         if job_id in self._receiving and job_id not in self._active:
-            self.after_receipt(job_id, lambda: self.cancel(job_id, effect))
+            self.after_receipt(job_id, lambda: self.cancel(job_id, effect, reason))
             return
         active = self._active.get(job_id)
         if active is not None:
             active.canceled = [*(active.canceled or ()), effect]
+            active.reason = active.reason or reason
             if any(job_id == each for _, _, each in self._marked):
                 self._marked = [each for each in self._marked if each[2] != job_id]
                 heapq.heapify(self._marked)
                 del self._active[job_id]
-                self._end_unrun(active, CanceledError("canceled before it ran"))
+                self._end_unrun(active, _canceled("canceled before it ran", reason))
             if self._pool is not None:
                 self._pool.cancel(job_id)
             return
@@ -201,7 +211,7 @@ class JobQueue:
             effect()
             return
         self._waiting.drop(job_id)
-        error = CanceledError("canceled while it waited")
+        error = _canceled("canceled while it waited", reason)
         self.ends.fail(row, JobState.CANCELED, error, then=effect)
 
     # --- out --------------------------------------------------------------------------------------------------------
@@ -231,7 +241,9 @@ class JobQueue:
     def on_done(self, done: Done) -> None:
         """A worker is through with a job."""
         active = self._active.pop(done.job_id)
-        row, spent = active.row, done.usage
+        row, spent, error = active.row, done.usage, done.error
+        if error is not None and active.reason and done.state is JobState.CANCELED:
+            error = replace(error, message=f"{error.message}: {active.reason}")
         self._budget.end(active.memory_bytes, spent.run_us)
         self._typical_us += (spent.run_us - self._typical_us) / 8
         self._dispatch()
@@ -243,7 +255,7 @@ class JobQueue:
                 done.state,
                 done.outputs,
                 active.batch,
-                done.error,
+                error,
                 done.log,
                 Usage(spent.fuel, spent.memory_bytes, spent.run_us, active.queue_us, spent.module),
                 row.attempt,
@@ -291,8 +303,14 @@ class JobQueue:
         return Task(row.id, module.sha256, job.effective_abi, job.limits, job.inputs, self._trace)
 
     def _started(self, job_id: str, _rows: tuple[OutboxRow, ...] = ()) -> None:
-        """The start is on the disk: a worker may have the job."""
-        heapq.heappush(self._marked, (-self._active[job_id].row.priority, next(self._arrivals), job_id))
+        """The start is on the disk: a worker may have the job, unless a cancel came first."""
+        active = self._active[job_id]
+        if active.canceled is not None:
+            del self._active[job_id]
+            self._end_unrun(active, _canceled("canceled before it ran", active.reason))
+            self.pump()
+            return
+        heapq.heappush(self._marked, (-active.row.priority, next(self._arrivals), job_id))
         self._dispatch()
 
     def _dispatch(self) -> None:
@@ -309,7 +327,7 @@ class JobQueue:
         active = self._active[job_id]
         error: WaspiError | None = None
         if active.canceled is not None or active.task is None:
-            error = CanceledError("canceled before it ran")
+            error = _canceled("canceled before it ran", active.reason)
         elif self._overdue(active.row):
             error = ExpiredError("its expiry passed before it ran")
         elif not self._cache.has(active.task.digest):
@@ -340,6 +358,10 @@ class JobQueue:
         elif isinstance(error, ExpiredError):
             state, before = JobState.EXPIRED, [Requeue(active.row.id)]  # only a job that waits expires
         self.ends.fail(active.row, state, error, partial(_call, active.canceled or ()), before)
+
+
+def _canceled(what: str, reason: str) -> CanceledError:
+    return CanceledError(f"{what}: {reason}" if reason else what)
 
 
 def _call(effects: Iterable[Callable[[], object]]) -> None:

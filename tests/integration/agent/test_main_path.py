@@ -16,6 +16,7 @@ from waspi.model.module import DigestModule, InlineModule, NamedModule
 from waspi.model.result import ModuleOrigin
 from waspi.model.state import JobState
 from waspi.mqtt.message import Incoming
+from waspi.protocol.cancel import encode_cancel
 from waspi.protocol.chunk import Assembler, decode_chunk
 from waspi.protocol.reported import decode_reported
 from waspi.protocol.result_envelope import decode_result
@@ -120,9 +121,11 @@ def test_a_running_job_is_canceled(agent: AgentProcess, publisher: Publisher, lo
     publisher.until(lambda: any(each.topic == status for each in publisher.messages))
     states = [decode_status(each.payload).state for each in publisher.messages if each.topic == status]
     assert states == [JobState.IN_PROGRESS]
-    publisher.send(b"", topic=publisher.topics.cancel("pi-1", "endless"), reply_to=None)
+    publisher.send(encode_cancel("too slow"), topic=publisher.topics.cancel("pi-1", "endless"), reply_to=None)
     result = publisher.result("endless")
     assert result.state is JobState.CANCELED
+    assert result.error is not None
+    assert result.error.message.endswith(": too slow")
 
 
 def test_a_waiting_job_is_canceled(make_agent: AgentMaker, publisher: Publisher, loop_wasm: bytes) -> None:
@@ -131,10 +134,29 @@ def test_a_waiting_job_is_canceled(make_agent: AgentMaker, publisher: Publisher,
     publisher.until_online()
     publisher.send(Job("first", InlineModule(loop_wasm), (b"",), limits=Limits(time_ms=60_000)))
     publisher.send(Job("second", NamedModule("append"), (INPUT,)))
-    publisher.send(b"", topic=publisher.topics.cancel("pi-1", "second"), reply_to=None)
-    assert publisher.result("second").state is JobState.CANCELED
+    publisher.send(encode_cancel("no longer wanted"), topic=publisher.topics.cancel("pi-1", "second"), reply_to=None)
+    second = publisher.result("second")
+    assert second.state is JobState.CANCELED
+    assert second.error is not None
+    assert second.error.message.endswith(": no longer wanted")
     publisher.send(b"", topic=publisher.topics.cancel("pi-1", "first"), reply_to=None)
     assert publisher.result("first").state is JobState.CANCELED
+
+
+def test_a_job_that_waits_for_a_spent_budget_is_queued_and_told_so(
+    make_agent: AgentMaker, publisher: Publisher, loop_wasm: bytes
+) -> None:
+    make_agent(rest='[status]\nreport = "all"\n[budget]\nrun_ms_per_minute = 1\n').start()
+    publisher.until_online()
+    publisher.send(Job("spends", InlineModule(loop_wasm), (b"",), limits=Limits(time_ms=100)))
+    assert publisher.result("spends").state is JobState.TIMED_OUT
+    publisher.send(Job("waits", NamedModule("append"), (INPUT,)))
+    status = publisher.topics.status("pi-1", "waits")
+    publisher.until(lambda: any(each.topic == status for each in publisher.messages))
+    states = [decode_status(each.payload).state for each in publisher.messages if each.topic == status]
+    assert states == [JobState.QUEUED]
+    publisher.send(b"", topic=publisher.topics.cancel("pi-1", "waits"), reply_to=None)
+    assert publisher.result("waits").state is JobState.CANCELED
 
 
 def test_priority_goes_before_arrival(make_agent: AgentMaker, publisher: Publisher, loop_wasm: bytes) -> None:

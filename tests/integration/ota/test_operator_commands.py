@@ -52,6 +52,33 @@ def test_from_a_module_to_a_deployment_that_devices_can_read(shell: OperatorShel
     assert "append@1.0.0" in shell.run("repo", "status").text
 
 
+def test_every_repository_command_has_a_document_for_scripts(shell: OperatorShell) -> None:
+    def said(*arguments: str) -> dict[str, object]:
+        document = shell.run("repo", *arguments, "--json").document
+        assert isinstance(document, dict)
+        return document
+
+    made = said("init", str(shell.folder), "--root-keys", "3", "--threshold", "2")
+    assert made["root"] == str(shell.folder / "metadata" / "1.root.json")
+    keys = Path(str(made["keys"]))
+    assert sorted(each.name for each in keys.glob("root-*.key")) == ["root-1.key", "root-2.key", "root-3.key"]
+    for version in ("1.0.0", "1.1.0"):
+        shell.add(version)
+    entry = {"name": "append", "version": "1.1.0", "stage": 10.0, "base": "1.0.0"}
+    said("deploy", "append=1.0.0", "--group", "kitchen")
+    deployed = said("deploy", "append=1.1.0", "--group", "kitchen", "--stage", "10%", "--base", "1.0.0")
+    assert (deployed["group"], deployed["entries"]) == ("kitchen", [entry])
+    assert said("undeploy", "append", "--group", "kitchen")["entries"] == []
+    assert said("remove", "append=1.1.0") == {"removed": "append@1.1.0"}
+    said("publish")
+    aside = shell.base / "aside"
+    aside.mkdir()
+    for name in ("root-2.key", "root-3.key"):
+        (keys / name).rename(aside / name)
+    assert said("rotate", "--role", "timestamp") == {"root": 2, "missing_signatures": 1}
+    assert said("sign", "--key", str(aside / "root-2.key")) == {"root": 2, "missing_signatures": 0}
+
+
 @pytest.mark.parametrize(
     ("module", "golden", "says"),
     [
