@@ -18,7 +18,7 @@ from tuf.api.exceptions import DownloadError, DownloadHTTPError
 
 from waspi.errors import EnvelopeError
 from waspi.ota import errand
-from waspi.ota.pace import Pace
+from waspi.ota.answer_pace import AnswerPace
 from waspi.ota.range_window import FIRST_WINDOW, RangeWindow
 from waspi.ota.source import Piece, Range
 from waspi.protocol.depot import (
@@ -46,7 +46,7 @@ class DepotSource:
         self._window = window
         self._token = f"u-{os.urandom(8).hex()}"
         self._garbage = 0
-        self._pace = Pace()
+        self._pace = AnswerPace()
         self._buffer = bytearray(errand.MAX_BYTES)  # a new one for each message costs 60 us
         self._wire_bytes = 0
         self.requests = 0

@@ -18,7 +18,7 @@ TELLING_BYTES: Final = 8 * 1024
 """Of an answer whose time says something about the link's width."""
 
 
-class Pace:
+class AnswerPace:
     """What one updater has seen so far."""
 
     def __init__(self) -> None:
