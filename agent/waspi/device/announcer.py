@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -60,7 +59,7 @@ class Announcer:
         self._outbox: Outbox | None = None
         self._since = int(clock.now())
         self._troubles: dict[str, str] = {}
-        self._refused = Counter[JobState]()
+        self._rejected = 0
         self._told = b""
         self._slow: dict[str, tuple[float, JobRow, JobState]] = {}
         self.updates: Updates | None = None
@@ -89,7 +88,7 @@ class Announcer:
 
     def on_refused(self, state: JobState) -> None:
         """A job was refused before the journal had it; counted since this start, or strangers could wear the disk."""
-        self._refused[state] += 1
+        self._rejected += state is JobState.REJECTED
 
     def presence(self) -> None:
         """Say that the device is online, and how well."""
@@ -127,9 +126,9 @@ class Announcer:
                     "succeeded": counters.succeeded,
                     "failed": counters.failed,
                     "timed-out": counters.timed_out,
-                    "rejected": counters.rejected + self._refused[JobState.REJECTED],
+                    "rejected": counters.rejected + self._rejected,
                     "canceled": counters.canceled,
-                    "expired": counters.expired + self._refused[JobState.EXPIRED],
+                    "expired": counters.expired,
                 },
                 last_job=self._last_job(),
                 clock_unset=not self._clock.plausible,

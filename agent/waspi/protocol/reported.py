@@ -74,7 +74,8 @@ class Reported:
     labels: Mapping[str, str] = attribute(default_factory=dict)
     """The operator's own words on the device."""
     counters: Mapping[str, int] = attribute(default_factory=dict)
-    """Counts since the device was installed; they never go back."""
+    """Counts since the device was installed, which never go back; ``rejected`` begins anew with the agent, since a
+    refusal leaves no trace on the disk."""
     deployments: Mapping[str, int] = attribute(default_factory=dict)
     """Group to the serial of its newest deployment that the device has read."""
     last_job: LastJob | None = None
