@@ -18,7 +18,7 @@ from waspi.protocol.chunk import decode_chunk, split
 from waspi.protocol.job_envelope import decode_job, encode_job
 from waspi.protocol.policy import Policy
 from waspi.protocol.presence import Presence, PresenceState, decode_presence, encode_presence
-from waspi.protocol.reported import decode_reported
+from waspi.protocol.reported import LastJob, Reported, ReportedModule, decode_reported, encode_reported
 from waspi.protocol.response_topic import ResponseTopics
 from waspi.protocol.result_envelope import decode_result, encode_result
 from waspi.protocol.status import StatusChange, decode_status, encode_status
@@ -38,6 +38,12 @@ RESULTS = (
     encode_result(Result("one", "pi-1", JobState.SUCCEEDED, (b"out",), log=b"log")),
     encode_result(Result("two", "pi-1", JobState.FAILED, error=JobError(Fault.GUEST, "trap", "m", "f", 3))),
 )
+REPORTED = Reported(
+    "1.0.0", "wasmer 7", "aarch64-linux", "1-a", {"seccomp": "on"},
+    (ReportedModule("append", "1.0.0", "0" * 64, "TRIAL", "a golden pair failed", "1.1.0"),),
+    Limits(fuel=1, memory_bytes=2, time_ms=3), ("kitchen",), {"room": "k"}, {"boots": 1}, {"kitchen": 7},
+    LastJob("one", JobState.FAILED, 5), clock_unset=True, updates="no depot answers",
+)  # fmt: skip
 SYNC = encode_sync_report(SyncReport("pi-1", "1-a", {"one": JobState.QUEUED}, complete=True, unknown=("x",)))
 SIGNED = tuple(cose.sign(job, seed=SEED, kid="ops") for job in JOBS)
 KEYS = {"ops": TrustedKey("ops", cose.public_key(SEED))}
@@ -89,12 +95,9 @@ TARGETS: dict[str, tuple[Decoder, Callable[[object], bytes] | None, tuple[bytes,
     ),
     "reported": (
         decode_reported,
-        None,
+        None,  # what is too long is cut when it is encoded
         (
-            (
-                b'{"v":1,"version":"1","engine":"e","arch":"a","boot":"1-a",'
-                b'"limits":{},"counters":{},"sandbox":{},"modules":[],"groups":[],"labels":{}}'
-            ),
+            encode_reported(REPORTED),
             b"{}",
             b'{"modules":[{}]}',
         ),
