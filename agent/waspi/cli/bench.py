@@ -12,6 +12,7 @@ from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
 from waspi.cli.guest_options import AbiOption, EntryOption, abi_of
 from waspi.cli.input_source import InputArgument, InputFileOption, read_input
+from waspi.cli.json_option import JsonOption
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
@@ -27,7 +28,7 @@ def bench(
     abi: AbiOption = None,
     entry: EntryOption = None,
     seconds: Annotated[float, typer.Option("--seconds", min=0.01, max=600, help="Time for each of the two.")] = 1.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Time calls on a warm instance and on a fresh one each: calls per second and percentiles.
 

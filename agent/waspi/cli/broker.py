@@ -13,6 +13,7 @@ import typer
 from waspi.cli.console import note, write_json, write_line
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
+from waspi.cli.json_option import JsonOption
 from waspi.errors import OperatorError, UsageError
 from waspi.fleet.authority import Authority, Issued
 from waspi.fleet.broker_plan import BrokerPlan
@@ -64,7 +65,7 @@ def config(
         int | None, typer.Option("--max-packet-kib", min=64, max=262_144, help="Largest packet, by default 8192 KiB.")
     ] = None,
     days: Annotated[int, typer.Option("--days", min=1, max=7300, help="Validity of new certificates.")] = 825,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Write mosquitto.conf with mutual TLS, an access list, and certificates for the broker, devices and operators.
 

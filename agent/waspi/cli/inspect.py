@@ -11,6 +11,7 @@ from waspi.cli.console import complain_of, json_of_error, write_json, write_line
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
 from waspi.cli.guest_options import AbiOption, EntryOption, abi_of
+from waspi.cli.json_option import JsonOption
 from waspi.engine import wasm_from
 from waspi.errors import GuestError
 from waspi.model.abi import DEFAULT_ABI
@@ -24,7 +25,7 @@ def inspect(
     *,
     abi: AbiOption = None,
     entry: EntryOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Show exports, imports, sizes and the ABI's verdict; say what would be refused and why.
 

@@ -9,6 +9,7 @@ import typer
 from waspi.cli.console import note, write_json, write_line
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
+from waspi.cli.json_option import JsonOption
 from waspi.fleet.key_file import KeyFile
 from waspi.fleet.user_folder import keys_folder
 
@@ -22,7 +23,6 @@ app = typer.Typer(
 FolderOption = Annotated[
     Path | None, typer.Option("--dir", metavar="DIR", help="Folder of the keys; by default ~/.config/waspi/keys.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 @app.command(epilog=examples("waspi keys new ops", "waspi keys new ops --dir /media/stick >> device.toml"))

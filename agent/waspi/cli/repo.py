@@ -9,6 +9,7 @@ from waspi.abi_description import abi_from
 from waspi.cli.console import note, write_json, write_line
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
+from waspi.cli.json_option import JsonOption
 from waspi.cli.repo_options import KeysOption, RepoOption, SigningKeysOption, percent, release_named, wasm_of
 from waspi.cli.repo_report import json_of_deployment, json_of_status, write_status
 from waspi.fleet.repository.golden_file import load_golden
@@ -28,7 +29,6 @@ app = typer.Typer(
 )
 
 _LIFETIMES = Lifetimes()
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DaysOption = Annotated[int, typer.Option(min=1, max=3650, metavar="DAYS", rich_help_panel="Lifetimes")]
 
 

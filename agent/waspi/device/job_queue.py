@@ -242,8 +242,8 @@ class JobQueue:
         """A worker is through with a job."""
         active = self._active.pop(done.job_id)
         row, spent, error = active.row, done.usage, done.error
-        if error is not None and active.reason and done.state is JobState.CANCELED:
-            error = replace(error, message=f"{error.message}: {active.reason}")
+        if error is not None and done.state is JobState.CANCELED:
+            error = replace(error, message=_with_reason(error.message, active.reason))
         self._budget.end(active.memory_bytes, spent.run_us)
         self._typical_us += (spent.run_us - self._typical_us) / 8
         self._dispatch()
@@ -305,10 +305,8 @@ class JobQueue:
     def _started(self, job_id: str, _rows: tuple[OutboxRow, ...] = ()) -> None:
         """The start is on the disk: a worker may have the job, unless a cancel came first."""
         active = self._active[job_id]
-        if active.canceled is not None:
-            del self._active[job_id]
-            self._end_unrun(active, _canceled("canceled before it ran", active.reason))
-            self.pump()
+        if active.canceled is not None and self._pool is not None:
+            self._launch(job_id, self._pool)  # which ends it: no budget or worker is waited for
             return
         heapq.heappush(self._marked, (-active.row.priority, next(self._arrivals), job_id))
         self._dispatch()
@@ -361,7 +359,11 @@ class JobQueue:
 
 
 def _canceled(what: str, reason: str) -> CanceledError:
-    return CanceledError(f"{what}: {reason}" if reason else what)
+    return CanceledError(_with_reason(what, reason))
+
+
+def _with_reason(what: str, reason: str) -> str:
+    return f"{what}: {reason}" if reason else what
 
 
 def _call(effects: Iterable[Callable[[], object]]) -> None:

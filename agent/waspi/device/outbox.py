@@ -30,6 +30,8 @@ _REFUSALS = 36
 """Refusals of one row after which it is given up, about a day; the journal keeps the result for whoever asks again."""
 _GATHERING_S = 60.0
 """Seconds of a connection in which subscribers may still be on their way back, as after a broker's restart."""
+_REFUSED_S = 3600.0
+"""Seconds between two tries to have a row taken, at most."""
 _UNHEARD_S = 8.0
 """Seconds between two tries to be heard, at most."""
 
@@ -179,9 +181,8 @@ class Outbox:
             return
         del self._sending[row_id]
         self._sending_bytes -= len(sending.row.entry.payload)
-        unheard = isinstance(sending.refused, UnheardError)
-        if sending.refused is not None and (sending.early or not unheard):
-            self._on_refused(sending.row, sending.refused, 3600.0 if not unheard else _UNHEARD_S)
+        if sending.refused is not None and (sending.early or not isinstance(sending.refused, UnheardError)):
+            self._on_refused(sending.row, sending.refused)
             return
         self._backoff.reset()
         self._refused_in_a_row = 0
@@ -201,8 +202,9 @@ class Outbox:
         waits = self._link.room <= 0 or self._sending_bytes >= _HELD_BYTES
         return None if waits and due <= self._clock() else due  # what waits goes on with the broker's next answer
 
-    def _on_refused(self, row: OutboxRow, error: BrokerError, longest_s: float) -> None:
+    def _on_refused(self, row: OutboxRow, error: BrokerError) -> None:
         """The row stays on the disk and is tried again by and by; the others go on, unless all of them are refused."""
+        longest_s = _UNHEARD_S if isinstance(error, UnheardError) else _REFUSED_S
         refusal = self._refusals.setdefault(row.id, _Refusal(Backoff(first=1.0, longest=longest_s)))
         refusal.count += 1
         self._refused_in_a_row += 1
@@ -254,8 +256,7 @@ class Outbox:
         entry = row.entry
         largest = self._link.server.max_packet_bytes
         if largest is None or len(entry.payload) + _overhead(entry) <= largest:
-            self._sending[row.id] = _Sending(row, 1, self._clock() < self._gathered_at)
-            self._sending_bytes += len(entry.payload)
+            self._begin(row, 1)
             self._publish(row.id, entry, entry.payload)
             return
         overhead = _overhead(entry)
@@ -269,9 +270,12 @@ class Outbox:
             return
         room = largest - overhead - OVERHEAD
         parts = list(split(entry.payload, job=entry.job_id, device=self._device, chunk_bytes=room))
-        self._sending[row.id] = _Sending(row, len(parts), self._clock() < self._gathered_at)
-        self._sending_bytes += len(entry.payload)
+        self._begin(row, len(parts))
         self._chunks.extend((row.id, part) for part in parts)
+
+    def _begin(self, row: OutboxRow, messages: int) -> None:
+        self._sending[row.id] = _Sending(row, messages, self._clock() < self._gathered_at)
+        self._sending_bytes += len(row.entry.payload)
 
     def _send_chunk(self, row_id: int, payload: bytes) -> None:
         sending = self._sending.get(row_id)

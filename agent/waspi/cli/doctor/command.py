@@ -14,6 +14,7 @@ from waspi.cli.doctor.finding import Area, Finding, Level, exit_code_of, look
 from waspi.cli.doctor.machine import look_at_machine
 from waspi.cli.doctor.settings import look_at_config
 from waspi.cli.examples import examples
+from waspi.cli.json_option import JsonOption
 from waspi.device.config import load
 from waspi.device.settings import Config, default_state_dir
 from waspi.errors import ConfigError
@@ -37,7 +38,7 @@ def doctor(
         Path | None,
         typer.Option("--config", metavar="FILE", help="A device's configuration; its broker is looked at too."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
     at: BrokerOptions,
 ) -> int:
     """Look for what is dangerous or missing: on this machine, in a configuration, at the broker.
