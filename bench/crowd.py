@@ -11,9 +11,9 @@ from waspi.mqtt.address import BrokerAddress
 from waspi.mqtt.link import Link
 from waspi.mqtt.message import Incoming, Outgoing, ServerLimits
 from waspi.mqtt.settings import LinkSettings
-from waspi.ota.source import Range, ranges_of
 from waspi.protocol.depot import MAX_RANGE, RangeRequest, decode_range_chunk, encode_range_request
 from waspi.protocol.topics import Topics
+from waspi.updates.source import Range, ranges_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

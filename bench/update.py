@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.integration.ota.device.rig import TEMPLATE, Rig
+from tests.integration.updates.device.rig import TEMPLATE, Rig
 from tests.simulators.link_owner import LinkOwner
 
 from bench.figure import Figure, percentile
@@ -21,7 +21,7 @@ from bench.section import Section
 from bench.target import Target
 from waspi._wasmer import wat2wasm
 from waspi.mqtt.message import Outgoing
-from waspi.ota.request_box import ask_check
+from waspi.updates.request_box import ask_check
 
 if TYPE_CHECKING:
     from tests.simulators.agent_process import AgentProcess

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tuf.api.exceptions import DownloadHTTPError
 
-from waspi.ota.source import Piece, Range
 from waspi.protocol.repository_path import is_repository_path
+from waspi.updates.source import Piece, Range
 
 Hook = Callable[[str, bytes], bytes]
 

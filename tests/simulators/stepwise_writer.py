@@ -6,13 +6,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from waspi.errors import IllegalTransitionError, StorageError
-from waspi.storage.journal import Journal
-from waspi.storage.operations import Operation
-from waspi.storage.writer import Committed, Completion, Failed
+from waspi.journal.journal import Journal
+from waspi.journal.operations import Operation
+from waspi.journal.writer import Committed, Completion, Failed
 
 
 class StepwiseWriter:
-    """Same calls and same promises as :class:`waspi.storage.writer.Writer`.
+    """Same calls and same promises as :class:`waspi.journal.writer.Writer`.
 
     ``at_once``: commit within each submission, as the real one does without durability; then :meth:`commit` has
     nothing to do, and can make the disk refuse the next submission.

@@ -7,9 +7,6 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from waspi.ota import errand
-from waspi.ota.errand import Errand, Finished, Message, decode_message, encode_message
-from waspi.ota.messenger import Messenger, command
 from waspi.protocol.depot import (
     RangeChunk,
     RangeRequest,
@@ -18,6 +15,9 @@ from waspi.protocol.depot import (
     decode_range_request,
     encode_range_chunk,
 )
+from waspi.updates import errand
+from waspi.updates.errand import Errand, Finished, Message, decode_message, encode_message
+from waspi.updates.messenger import Messenger, command
 
 Answerer = Callable[[RangeRequest, RangeChunk], Iterable[RangeChunk | bytes]]
 """What is sent for a request instead of the honest chunk: any number of chunks, or bytes that are none."""

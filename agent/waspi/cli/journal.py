@@ -15,11 +15,11 @@ from waspi.cli.exit_code import ExitCode
 from waspi.cli.result_report import json_of_result
 from waspi.device.settings import default_state_dir
 from waspi.errors import EnvelopeError, UsageError
+from waspi.journal.inspect import list_jobs, prune_jobs, show_job, summarize
+from waspi.journal.quotas import Quotas
+from waspi.journal.rows import JobRow
 from waspi.model.state import JobState
 from waspi.protocol.result_envelope import decode_result
-from waspi.storage.inspect import list_jobs, prune_jobs, show_job, summarize
-from waspi.storage.quotas import Quotas
-from waspi.storage.rows import JobRow
 
 app = typer.Typer(
     rich_markup_mode="rich",

@@ -10,9 +10,9 @@ from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
 from waspi.device.settings import default_state_dir
 from waspi.errors import StorageError
-from waspi.ota.life import Life, ModuleRecord
-from waspi.ota.register import FOLDER, read_register
-from waspi.ota.request_box import ask_check
+from waspi.updates.life import Life, ModuleRecord
+from waspi.updates.register import FOLDER, read_register
+from waspi.updates.request_box import ask_check
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 

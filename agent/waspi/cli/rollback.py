@@ -10,8 +10,8 @@ from waspi.cli.exit_code import ExitCode
 from waspi.cli.modules import StateDirOption, records_of
 from waspi.device.settings import default_state_dir
 from waspi.errors import UsageError
-from waspi.ota.register import FOLDER
-from waspi.ota.request_box import ask_rollback
+from waspi.updates.register import FOLDER
+from waspi.updates.request_box import ask_rollback
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from waspi.journal.rows import JobRow
 from waspi.sandbox.task import Task
-from waspi.storage.rows import JobRow
 
 
 @dataclass(slots=True)

@@ -26,6 +26,10 @@ from waspi.device.notify import Notifier
 from waspi.device.outbox import Outbox
 from waspi.device.settings import Config, Sync
 from waspi.errors import BrokerError, StorageError
+from waspi.journal.journal import Journal
+from waspi.journal.operations import ForgetDeliveries, Prune
+from waspi.journal.start_record import StartRecord
+from waspi.journal.writer import Writer
 from waspi.mqtt.link import Link
 from waspi.mqtt.message import Incoming, ServerLimits
 from waspi.mqtt.settings import LinkSettings
@@ -33,14 +37,10 @@ from waspi.protocol.topics import Topics
 from waspi.sandbox.cache import ModuleCache
 from waspi.sandbox.pool import Pool
 from waspi.sandbox.settings import PoolSettings, cores
-from waspi.storage.journal import Journal
-from waspi.storage.operations import ForgetDeliveries, Prune
-from waspi.storage.start_record import StartRecord
-from waspi.storage.writer import Writer
 
 if TYPE_CHECKING:
-    from waspi.ota.service import Updates
     from waspi.sandbox.task import Done
+    from waspi.updates.service import Updates
 
 _log = logging.getLogger(__name__)
 

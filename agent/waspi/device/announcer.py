@@ -12,6 +12,8 @@ from waspi.device.clock import Clock
 from waspi.device.outbox import Outbox
 from waspi.device.settings import Config, StatusReports
 from waspi.errors import EnvelopeError, StorageError
+from waspi.journal.journal import Journal
+from waspi.journal.rows import JobRow
 from waspi.model.state import JobState
 from waspi.mqtt.message import Incoming, Outgoing
 from waspi.mqtt.settings import Will
@@ -21,11 +23,9 @@ from waspi.protocol.reported import LastJob, Reported, encode_reported
 from waspi.protocol.result_envelope import CONTENT_TYPE
 from waspi.protocol.status import StatusChange, encode_status
 from waspi.protocol.sync import MAX_LISTED, SyncReport, answer, decode_sync_query, encode_sync_report
-from waspi.storage.journal import Journal
-from waspi.storage.rows import JobRow
 
 if TYPE_CHECKING:
-    from waspi.ota.service import Updates
+    from waspi.updates.service import Updates
 
 _JSON = "application/json"
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from waspi.journal.rows import JobRow, OutboxEntry
 from waspi.model.result import Result
 from waspi.protocol.plain_answer import plain_answer
 from waspi.protocol.result_envelope import CONTENT_TYPE
-from waspi.storage.rows import JobRow, OutboxEntry
 
 
 def answer_to(row: JobRow, result: Result, encoded: bytes) -> OutboxEntry | None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from waspi.device.settings import Config
+from waspi.journal.quotas import Quotas
 from waspi.protocol.policy import InputLimits, Policy
 from waspi.protocol.response_topic import ResponseTopics
 from waspi.protocol.topics import Topics
-from waspi.storage.quotas import Quotas
 
 
 def policy_of(config: Config, topics: Topics) -> Policy:

@@ -35,7 +35,7 @@ from waspi.protocol.trust import Role, TrustedKey
 from waspi.toml_file import read_toml
 
 if TYPE_CHECKING:
-    from waspi.ota.settings import UpdatesConfig
+    from waspi.updates.settings import UpdatesConfig
 
 _DAY = 24 * 3600
 
@@ -245,9 +245,9 @@ def _updates(table: Table, base: Path) -> UpdatesConfig | None:
     """``[updates]``; a device without it takes none, and loads nothing for them."""
     if not [*table]:
         return None
-    from waspi.ota.lifecycle import TrialTerms  # noqa: PLC0415 - see above
-    from waspi.ota.schedule import ScheduleTerms  # noqa: PLC0415
-    from waspi.ota.settings import KIB, UpdatesConfig  # noqa: PLC0415
+    from waspi.updates.lifecycle import TrialTerms  # noqa: PLC0415 - see above
+    from waspi.updates.schedule import ScheduleTerms  # noqa: PLC0415
+    from waspi.updates.settings import KIB, UpdatesConfig  # noqa: PLC0415
 
     url = table.text("url") or ""
     if url and not url.startswith(("https://", "http://")):

@@ -17,6 +17,9 @@ from waspi.device.job_queue import JobQueue
 from waspi.device.outbox import Outbox
 from waspi.device.redelivery import is_repeated
 from waspi.errors import DuplicateJobError, ExpiredError, QueueFullError, StorageError, TopicError, WaspiError
+from waspi.journal.journal import Journal
+from waspi.journal.quotas import Admission
+from waspi.journal.rows import JobRow
 from waspi.model.job import Job
 from waspi.model.limits import Limits
 from waspi.model.module import DigestModule
@@ -31,9 +34,6 @@ from waspi.protocol.policy import Policy
 from waspi.protocol.result_envelope import decode_result, encode_result
 from waspi.protocol.topics import Route, RouteKind
 from waspi.sandbox.answer import one_line
-from waspi.storage.journal import Journal
-from waspi.storage.quotas import Admission
-from waspi.storage.rows import JobRow
 
 _JOBS = frozenset({RouteKind.DEVICE_JOB, RouteKind.GROUP_JOB, RouteKind.RUN})
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from waspi.device.answer import answer_to
+from waspi.journal.operations import Finish, Operation
 from waspi.model.result import JobError, Result
 from waspi.protocol.result_envelope import encode_result
-from waspi.storage.operations import Finish, Operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from waspi.device.ledger import Ledger
     from waspi.errors import WaspiError
+    from waspi.journal.rows import JobRow, OutboxRow
     from waspi.model.state import JobState
     from waspi.sandbox.cache import ModuleCache
-    from waspi.storage.rows import JobRow, OutboxRow
 
 
 class JobEnd:

@@ -25,6 +25,10 @@ from waspi.errors import (
     UnknownModuleError,
     WaspiError,
 )
+from waspi.journal.journal import Journal
+from waspi.journal.operations import Operation, Receive, Requeue, Start
+from waspi.journal.rows import JobRow, OutboxRow
+from waspi.journal.start_record import StartRecord
 from waspi.model.job import Job
 from waspi.model.module import DigestModule
 from waspi.model.result import Result, Usage
@@ -34,10 +38,6 @@ from waspi.protocol.job_envelope import decode_job
 from waspi.sandbox.cache import ModuleCache
 from waspi.sandbox.pool import Pool
 from waspi.sandbox.task import Done, Task
-from waspi.storage.journal import Journal
-from waspi.storage.operations import Operation, Receive, Requeue, Start
-from waspi.storage.rows import JobRow, OutboxRow
-from waspi.storage.start_record import StartRecord
 
 _AHEAD = 32
 """Jobs per worker that are marked as started in advance, at most."""

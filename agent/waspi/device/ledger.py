@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from waspi.errors import StorageError
+from waspi.journal.operations import Operation
+from waspi.journal.rows import OutboxRow
+from waspi.journal.writer import Committed, Writer
 from waspi.mqtt.backoff import Backoff
-from waspi.storage.operations import Operation
-from waspi.storage.rows import OutboxRow
-from waspi.storage.writer import Committed, Writer
 
 Effect = Callable[[tuple[OutboxRow, ...]], None]
 """Called with the outbox rows that the group made, in order."""

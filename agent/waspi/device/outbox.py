@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 from waspi.device.ledger import Ledger
 from waspi.errors import BrokerError, UnheardError, WaspiError
+from waspi.journal.operations import Sent
+from waspi.journal.reader import Reader
+from waspi.journal.rows import OutboxEntry, OutboxRow
 from waspi.mqtt.backoff import Backoff
 from waspi.mqtt.link import Link
 from waspi.mqtt.message import Outgoing
 from waspi.protocol.chunk import OVERHEAD, split
 from waspi.protocol.result_envelope import CONTENT_TYPE
-from waspi.storage.operations import Sent
-from waspi.storage.reader import Reader
-from waspi.storage.rows import OutboxEntry, OutboxRow
 
 _HELD = 256
 """Rows that wait in memory; the others wait on the disk."""

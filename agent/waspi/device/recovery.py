@@ -6,15 +6,15 @@ import logging
 from typing import TYPE_CHECKING
 
 from waspi.errors import InterruptedJobError
+from waspi.journal.operations import Requeue
 from waspi.model.state import JobState
-from waspi.storage.operations import Requeue
 
 if TYPE_CHECKING:
     from waspi.device.job_end import JobEnd
     from waspi.device.ledger import Effect, Ledger
+    from waspi.journal.reader import Reader
+    from waspi.journal.start_record import StartRecord
     from waspi.sandbox.cache import ModuleCache
-    from waspi.storage.reader import Reader
-    from waspi.storage.start_record import StartRecord
 
 _ATTEMPTS = 5
 """Starts of an idempotent job, at most: one that takes the device down each time must not do so for ever."""

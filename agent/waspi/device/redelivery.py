@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+from waspi.journal.rows import JobRow
 from waspi.mqtt.message import Incoming
-from waspi.storage.rows import JobRow
 
 
 def is_repeated(row: JobRow, message: Incoming) -> bool:

@@ -20,7 +20,7 @@ from waspi.protocol.response_topic import DEFAULT_PREFIXES
 from waspi.protocol.trust import TrustedKey
 
 if TYPE_CHECKING:
-    from waspi.ota.settings import UpdatesConfig  # loaded by devices that take updates
+    from waspi.updates.settings import UpdatesConfig  # loaded by devices that take updates
 
 MIB = 1024 * 1024
 PARTS_OF_LOCKDOWN = ("seccomp", "landlock", "no_new_privs", "rlimits")

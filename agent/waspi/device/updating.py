@@ -11,14 +11,14 @@ from waspi.device.outbox import Outbox
 from waspi.device.settings import Config
 from waspi.mqtt.link import Link
 from waspi.mqtt.message import Outgoing
-from waspi.ota.service import Updates
-from waspi.ota.settings import UpdatesConfig
 from waspi.protocol.result_envelope import CONTENT_TYPE
 from waspi.sandbox.cache import ModuleCache
+from waspi.updates.service import Updates
+from waspi.updates.settings import UpdatesConfig
 
 
 class _Surroundings:
-    """The agent, as updates see it (:class:`waspi.ota.ports.Surroundings`)."""
+    """The agent, as updates see it (:class:`waspi.updates.ports.Surroundings`)."""
 
     def __init__(self, topic: str, link: Link, outbox: Outbox, clock: Clock, on_change: Callable[[], None]) -> None:
         self._topic = topic

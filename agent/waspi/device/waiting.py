@@ -6,8 +6,8 @@ import heapq
 from collections.abc import Callable, Collection
 from itertools import count
 
-from waspi.storage.reader import Reader
-from waspi.storage.rows import JobRow
+from waspi.journal.reader import Reader
+from waspi.journal.rows import JobRow
 
 _HELD = 256
 """Queued jobs kept in memory with their bodies; the others wait on the disk."""

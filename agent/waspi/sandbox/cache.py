@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from waspi.errors import StorageError, UnknownModuleError
-from waspi.storage.durable import remove_leftovers, sync_folder, write_durably
+from waspi.journal.durable import remove_leftovers, sync_folder, write_durably
 
 if TYPE_CHECKING:
     from collections.abc import Callable

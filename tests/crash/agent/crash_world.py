@@ -8,13 +8,13 @@ from pathlib import Path
 
 from tests.crash.faultfs import FaultFs, Mode
 from tests.simulators.agent_process import Publisher, TappedAgent
+from waspi.journal.reader import Reader
 from waspi.model.job import Job
 from waspi.model.limits import Limits
 from waspi.model.module import InlineModule, NamedModule
 from waspi.model.result import Result
 from waspi.model.state import JobState
 from waspi.protocol.job_envelope import encode_job
-from waspi.storage.reader import Reader
 
 JOBS = 9
 """Ids that the scripted workload uses, the plain request included."""

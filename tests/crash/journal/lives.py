@@ -15,8 +15,8 @@ from pathlib import Path
 
 from tests.crash.faultfs import FaultFs
 from tests.crash.journal.workload import idempotent, result_of
-from waspi.storage.inspect import summarize
-from waspi.storage.reader import Reader
+from waspi.journal.inspect import summarize
+from waspi.journal.reader import Reader
 
 REPOSITORY = Path(__file__).parents[3]
 

@@ -18,12 +18,12 @@ from collections import deque
 from pathlib import Path
 
 from waspi.errors import StorageError
+from waspi.journal import connection, writer
+from waspi.journal.journal import Journal
+from waspi.journal.operations import Deliver, Finish, Operation, Receive, Requeue, Sent, Start
+from waspi.journal.rows import JobRow, OutboxEntry
+from waspi.journal.writer import Committed, Writer
 from waspi.model.state import JobState
-from waspi.storage import connection, writer
-from waspi.storage.journal import Journal
-from waspi.storage.operations import Deliver, Finish, Operation, Receive, Requeue, Sent, Start
-from waspi.storage.rows import JobRow, OutboxEntry
-from waspi.storage.writer import Committed, Writer
 
 WINDOW = 3
 """Jobs under way at a time: enough for commits that carry several."""

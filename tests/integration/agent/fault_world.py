@@ -9,9 +9,9 @@ from pathlib import Path
 from tests.crash.faultfs import FaultFs, Mode
 from tests.simulators.agent_process import Publisher, TappedAgent
 from tests.simulators.mosquitto import Mosquitto
+from waspi.journal.reader import Reader
+from waspi.journal.rows import JobRow
 from waspi.model.job import Job
-from waspi.storage.reader import Reader
-from waspi.storage.rows import JobRow
 
 _WRITES = 30
 """More writes than a job makes."""

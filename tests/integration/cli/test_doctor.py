@@ -17,7 +17,7 @@ from waspi.cli.doctor.machine import clock
 from waspi.cli.exit_code import ExitCode
 from waspi.device.clock import Clock
 from waspi.errors import StorageError
-from waspi.storage.journal import Journal
+from waspi.journal.journal import Journal
 
 PARTS = {"clock", "disk", "memory cgroup", "sandbox: seccomp", "sandbox: landlock"}
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from tests.integration.cli.command import waspi
 from waspi.errors import Fault
+from waspi.journal.journal import Journal
+from waspi.journal.operations import Finish, Receive, Start
+from waspi.journal.rows import JobRow
 from waspi.model.result import JobError, Result
 from waspi.model.state import JobState
 from waspi.protocol.result_envelope import encode_result
-from waspi.storage.journal import Journal
-from waspi.storage.operations import Finish, Receive, Start
-from waspi.storage.rows import JobRow
 
 
 def fill(state_dir: Path) -> None:

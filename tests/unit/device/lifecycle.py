@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.simulators.virtual_device import DEVICE, MODULE, VirtualDevice
+from waspi.journal.rows import JobRow
 from waspi.model.job import Job
 from waspi.model.module import NamedModule
 from waspi.model.state import JobState
@@ -15,7 +16,6 @@ from waspi.mqtt.message import Incoming, Outgoing
 from waspi.protocol.job_envelope import encode_job
 from waspi.protocol.result_envelope import decode_result
 from waspi.protocol.topics import Topics
-from waspi.storage.rows import JobRow
 
 LIMIT_S = 400.0
 """Virtual seconds within which everything has to be answered once nothing fails any more."""

@@ -135,7 +135,7 @@ def test_a_timestamp_says_when_it_was_made(site: Site) -> None:
 
 def test_a_crash_between_any_two_files_leaves_the_old_or_the_new(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     from waspi.fleet.repository import contents, draft, metadata_store  # noqa: PLC0415 - patched below
-    from waspi.storage import durable  # noqa: PLC0415
+    from waspi.journal import durable  # noqa: PLC0415
 
     class Crash(BaseException):
         pass

@@ -17,10 +17,10 @@ from waspi.fleet.rollout.outcome import Outcome
 from waspi.fleet.rollout.phase import TRANSITIONS, Phase
 from waspi.fleet.rollout.plan import RolloutPlan
 from waspi.fleet.rollout.runner import Rollout
+from waspi.journal.durable import write_durably
 from waspi.model.deployment import DeploymentEntry
 from waspi.model.module_state import ModuleState
 from waspi.protocol.rollout import in_stage
-from waspi.storage.durable import write_durably
 
 FLEET = 200
 LOOK_S = 10.0

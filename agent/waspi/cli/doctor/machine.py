@@ -11,7 +11,7 @@ from pathlib import Path
 from waspi import _wasmer
 from waspi.cli.doctor.finding import Area, Finding, Level, look
 from waspi.device.clock import Clock
-from waspi.storage.inspect import check, summarize
+from waspi.journal.inspect import check, summarize
 
 MIB = 1024 * 1024
 LOW_DISK_BYTES = 512 * MIB

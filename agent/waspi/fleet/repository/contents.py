@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from waspi.errors import EnvelopeError, RepositoryError
 from waspi.fleet.repository.draft import Draft
+from waspi.journal.durable import write_durably
 from waspi.protocol.deployment_document import MAX_BYTES, decode_deployment
 from waspi.protocol.release_custom import release_of
 from waspi.protocol.repository_path import group_of, module_of, target_path
-from waspi.storage.durable import write_durably
 
 if TYPE_CHECKING:
     from tuf.api.metadata import TargetFile, Targets

@@ -15,11 +15,11 @@ from tuf.api.metadata import TargetFile
 
 from waspi.errors import EnvelopeError, RepositoryError
 from waspi.fleet.repository.settings import PUBLIC_MODE
+from waspi.journal.durable import remove_durably, write_durably
 from waspi.model.deployment import Deployment
 from waspi.protocol import field as wire
 from waspi.protocol.deployment_document import decode_deployment, encode_deployment
 from waspi.protocol.json_document import decode_document
-from waspi.storage.durable import remove_durably, write_durably
 
 FILE = "draft.json"
 MAX_BYTES = 64 * 1024 * 1024

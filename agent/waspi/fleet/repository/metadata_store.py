@@ -13,8 +13,8 @@ from tuf.api.serialization.json import JSONSerializer
 
 from waspi.errors import RepositoryError
 from waspi.fleet.repository.settings import PUBLIC_MODE
+from waspi.journal.durable import write_durably
 from waspi.protocol.repository_path import METADATA, metadata_path
-from waspi.storage.durable import write_durably
 
 if TYPE_CHECKING:
     from pathlib import Path

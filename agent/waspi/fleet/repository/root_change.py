@@ -19,7 +19,7 @@ from tuf.api.serialization import DeserializationError
 from waspi.errors import RepositoryError
 from waspi.fleet.repository.key_ring import KeyRing, Role
 from waspi.fleet.repository.settings import PUBLIC_MODE, Lifetimes
-from waspi.storage.durable import remove_durably, write_durably
+from waspi.journal.durable import remove_durably, write_durably
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Key

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Self
 
 from waspi.errors import EnvelopeError, RepositoryError
+from waspi.journal.durable import write_durably
 from waspi.protocol import field, json_document
-from waspi.storage.durable import write_durably
 
 FILE = "repository.json"
 PUBLIC_MODE = 0o644

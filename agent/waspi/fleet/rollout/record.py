@@ -11,8 +11,8 @@ from waspi.errors import IllegalTransitionError, RepositoryError
 from waspi.fleet.repository.settings import PUBLIC_MODE
 from waspi.fleet.rollout.phase import TRANSITIONS, Phase
 from waspi.fleet.rollout.plan import RolloutPlan
+from waspi.journal.durable import write_durably
 from waspi.model.deployment import DeploymentEntry
-from waspi.storage.durable import write_durably
 
 FOLDER = "rollouts"
 _ALL = 100

@@ -1,7 +1,0 @@
-"""Updates over the air: the device's side.
-
-Two processes share the work. The *updater*, a short-lived child (:mod:`waspi.ota.updater`), carries python-tuf: it
-refreshes the signed metadata, works out what this device shall run and fetches what is missing. The *agent* decides
-when it runs (:mod:`waspi.ota.schedule`), carries its requests to the broker, and takes each release through its life
-(:mod:`waspi.ota.lifecycle`); it imports nothing of the first half.
-"""

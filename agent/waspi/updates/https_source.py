@@ -1,0 +1,103 @@
+"""The repository on a web server, in ranges too (RFC 9110, 14), so that a download is taken up where it was cut."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+from urllib.parse import quote
+
+import urllib3
+from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
+
+from waspi import __version__
+from waspi.updates.source import Piece, Range
+
+_TIMEOUT: Final = urllib3.Timeout(connect=20.0, read=60.0)
+_RETRIES: Final = urllib3.Retry(total=4, backoff_factor=0.5, status_forcelist=(429, 502, 503, 504))
+_CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,15})-\d{1,15}/(\d{1,15})").fullmatch
+_OK: Final = 200
+_PARTIAL: Final = 206
+_UNKNOWN: Final = 64 * 1024 * 1024
+"""Taken for the length of a file whose server does not tell it: no file of a repository is longer."""
+
+
+class HttpsSource:
+    """Files below ``url``, by the authority in the file ``ca`` or those of the system; proxies are not asked."""
+
+    def __init__(self, url: str, ca: str = "") -> None:
+        self._url = url.rstrip("/")
+        agent = {"User-Agent": f"waspi/{__version__}"}
+        self._pool = urllib3.PoolManager(headers=agent, retries=_RETRIES, ca_certs=ca or None)
+        self.requests = 0
+        """Requests that were made."""
+
+    def pieces(self, path: str, wanted: Iterable[Range]) -> Iterator[Piece]:
+        """See :class:`waspi.updates.source.Source`."""
+        try:
+            for run in _runs(wanted):
+                yield from self._run(path, run)
+        except urllib3.exceptions.TimeoutError as error:
+            raise SlowRetrievalError(f"{self._url} does not answer in time") from error
+        except urllib3.exceptions.HTTPError as error:
+            raise DownloadError(f"{self._url}: {error}") from error
+
+    def _run(self, path: str, run: list[Range]) -> Iterator[Piece]:
+        """One request for ranges that follow each other."""
+        last = run[-1].offset + run[-1].length - 1
+        self.requests += 1
+        response = self._pool.request(
+            "GET",
+            f"{self._url}/{quote(path)}",
+            headers={"Range": f"bytes={run[0].offset}-{last}", "Accept-Encoding": "identity"},
+            preload_content=False,
+            timeout=_TIMEOUT,
+        )
+        try:
+            at, total = _extent(response, path)
+            for each in run:
+                if each.offset >= total:
+                    return
+                while at < each.offset:  # the server sends all of it: pass over what is here already
+                    at += len(_read(response, min(65536, each.offset - at)))
+                data = b""
+                end = min(each.length, total - each.offset)
+                while len(data) < end:
+                    data += _read(response, end - len(data))
+                at += len(data)
+                yield Piece(each.offset, total, data)
+        finally:
+            response.release_conn()
+            response.close()
+
+
+def _extent(response: urllib3.BaseHTTPResponse, path: str) -> tuple[int, int]:
+    """Where the body begins in the file, and the file's length."""
+    if response.status == _PARTIAL:
+        told = _CONTENT_RANGE(response.headers.get("Content-Range", ""))
+        if told is None:
+            raise DownloadError(f"the web server sent a part of {path} and does not say which")
+        return int(told[1]), int(told[2])
+    if response.status != _OK:
+        raise DownloadHTTPError(f"{path}: HTTP status {response.status}", response.status)
+    length = response.headers.get("Content-Length", "")
+    return 0, int(length) if length.isdigit() else _UNKNOWN
+
+
+def _read(response: urllib3.BaseHTTPResponse, size: int) -> bytes:
+    data = response.read(size)
+    if not data:
+        raise DownloadError("the web server ended in the middle of a file")
+    return data
+
+
+def _runs(wanted: Iterable[Range]) -> Iterator[list[Range]]:
+    """Ranges that follow each other, together."""
+    run: list[Range] = []
+    for each in sorted(wanted):
+        if run and each.offset != run[-1].offset + run[-1].length:
+            yield run
+            run = []
+        run.append(each)
+    if run:
+        yield run

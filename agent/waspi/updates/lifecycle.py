@@ -1,0 +1,263 @@
+"""What happens to a module's releases: events in, a new record and effects out. No I/O, no clock.
+
+The caller writes the record to the disk before it carries out the effects, so that a power cut at any moment leaves
+the old state or the new one; :func:`resume` gives the effects that a state still owes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from waspi.errors import CompileError, Fault, GoldenPairError, InterruptedJobError, UsageError, WorkerError
+from waspi.model.module_state import ModuleState
+from waspi.model.result import JobError
+from waspi.updates.life import Life, ModuleRecord
+
+REMEMBERED: Final = 4
+"""Lives that are over and kept for their reasons, for each module."""
+
+
+class Act(StrEnum):
+    """What is to be done for a life, once its record is on the disk."""
+
+    ADOPT = "adopt"
+    """Take the fetched bytes into the module cache; :func:`adopted` follows."""
+    COMPILE = "compile"
+    """Have the artifact made; :func:`compiled` follows."""
+    TEST = "test"
+    """Run the golden pairs; :func:`tested` follows."""
+    BEGIN = "begin"
+    """Call :func:`begin_trial`: the tests are passed."""
+    SERVE = "serve"
+    """Have jobs by name run on it."""
+    WITHDRAW = "withdraw"
+    """Jobs by name find nothing any more."""
+    LET_GO = "let-go"
+    """Its bytes are no longer needed."""
+    TELL = "tell"
+    """Say, once, that it was given up and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One act for one life."""
+
+    act: Act
+    life: Life
+
+
+Step = tuple[ModuleRecord, tuple[Effect, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialTerms:
+    """When a trial is over."""
+
+    jobs: int = 20
+    """Jobs that have to end well."""
+    failures: int = 3
+    """Jobs that fail through the module's fault, and it is given up."""
+
+
+def fetched(record: ModuleRecord, life: Life) -> Step:
+    """The bytes of a release are on the disk, and they are those that were signed: its life begins."""
+    effects: list[Effect] = []
+    if record.candidate is not None:
+        record, effects = _give_up(record, record.candidate, f"{life.label} came before its trial", barred=False)
+    record = record.with_life(life)
+    return record, (*effects, Effect(Act.ADOPT, life))
+
+
+def adopted(record: ModuleRecord, version: str, error: JobError | None) -> Step:
+    """The bytes are in the module cache, or not: ``error``."""
+    return _advance(record, version, ModuleState.FETCHED, ModuleState.VERIFIED, Act.COMPILE, error)
+
+
+def compiled(record: ModuleRecord, version: str, error: JobError | None) -> Step:
+    """There is an artifact, or the compiler's ``error``."""
+    return _advance(record, version, ModuleState.VERIFIED, ModuleState.COMPILED, Act.TEST, error)
+
+
+def tested(record: ModuleRecord, version: str, error: JobError | None) -> Step:
+    """All golden pairs gave their outputs, or the first that did not: ``error``."""
+    # A worker that dies over a golden pair is the module's doing as far as anybody can tell.
+    crashed = error is not None and error.kind == WorkerError.kind
+    return _advance(record, version, ModuleState.COMPILED, ModuleState.TESTED, Act.BEGIN, error, barred=crashed)
+
+
+def begin_trial(record: ModuleRecord, version: str) -> Step:
+    """From now on real jobs run on it; one that is in its trial still makes way."""
+    life = record.of(version)
+    if life is None or life.state is not ModuleState.TESTED:
+        return record, ()
+    effects: list[Effect] = []
+    if record.trial is not None:
+        record, effects = _give_up(record, record.trial, f"{life.label} came before its trial was over", barred=False)
+        effects = [each for each in effects if each.act not in {Act.SERVE, Act.WITHDRAW}]
+    life = replace(life.become(ModuleState.TRIAL), jobs=0, failures=0)
+    return record.with_life(life), (*effects, Effect(Act.SERVE, life))
+
+
+def job_ended(record: ModuleRecord, version: str, error: JobError | None, terms: TrialTerms) -> Step:
+    """A job that ran on the release in its trial has ended, with ``error`` when it failed."""
+    life = record.trial
+    if life is None or life.release.version != version:
+        return record, ()
+    if error is None:
+        life = replace(life, jobs=life.jobs + 1)
+        record = record.with_life(life)
+        return trial_over(record, version) if life.jobs >= terms.jobs else (record, ())
+    if error.kind == WorkerError.kind:
+        return _step(_give_up(record, life, f"it brought its worker down in its trial: {error.message}", barred=True))
+    if error.fault is not Fault.GUEST and error.kind != InterruptedJobError.kind:
+        return record, ()
+    life = replace(life, failures=life.failures + 1)
+    record = record.with_life(life)
+    if life.failures < terms.failures:
+        return record, ()
+    failed = f"{life.failures} jobs failed in its trial, the last with {error.kind}: {error.message}"
+    return _step(_give_up(record, life, failed, barred=True))
+
+
+def trial_over(record: ModuleRecord, version: str) -> Step:
+    """The trial has lasted long enough: the release is active, the one before is kept, older ones may go."""
+    life = record.trial
+    if life is None or life.release.version != version:
+        return record, ()
+    effects = []
+    oldest, before = record.retired, record.active
+    if oldest is not None:
+        record = record.without(oldest)
+        effects.append(Effect(Act.LET_GO, oldest))
+    if before is not None:
+        record = record.with_life(before.become(ModuleState.RETIRED))
+    life = life.become(ModuleState.ACTIVE)
+    return record.with_life(life), (Effect(Act.SERVE, life), *effects)
+
+
+def wanted(record: ModuleRecord, version: str, *, group: str, serial: int) -> Step:
+    """A deployment names ``version``: what is on the way to another one makes way, an older release comes back."""
+    effects: list[Effect] = []
+    reason = f"deployment {serial} of group {group} names {version}"
+    for life in (record.candidate, record.trial):
+        if life is not None and life.release.version != version:
+            record, more = _give_up(record, life, reason, barred=False)
+            effects += more
+    life = record.retired
+    if life is not None and life.release.version == version:
+        before = record.active
+        if before is not None:
+            record = record.with_life(before.become(ModuleState.RETIRED))
+        life = replace(life.become(ModuleState.ACTIVE), group=group, serial=serial)
+        record = record.with_life(life)
+        effects.append(Effect(Act.SERVE, life))
+    return record, tuple(effects)
+
+
+def unwanted(record: ModuleRecord) -> Step:
+    """No deployment names the module any more: it is taken off the device."""
+    gone = [Effect(Act.LET_GO, life) for life in record.lives if not life.state.final]
+    serving = record.serving
+    withdrawn = [Effect(Act.WITHDRAW, serving)] if serving is not None else []
+    return replace(record, lives=()), (*withdrawn, *gone)
+
+
+def refused(record: ModuleRecord, life: Life, error: JobError) -> Step:
+    """A wanted release could not even be fetched, for a reason that another try would not change."""
+    before = record.of(life.release.version)
+    if before is not None and (not before.state.final or before.reason == error.message):
+        return record, ()
+    return _step(_give_up(record.with_life(life), life, error.message, barred=_is_to_blame(error)))
+
+
+def roll_back(record: ModuleRecord) -> Step:
+    """Somebody on the device wants the release before back. Raises :class:`UsageError` when there is none."""
+    if record.trial is not None:
+        return _step(_give_up(record, record.trial, "rolled back on the device", barred=True))
+    serving, before = record.active, record.retired
+    if serving is None:
+        raise UsageError(f"no release of {record.name} serves here; waspi modules shows what does")
+    if before is None:
+        raise UsageError(f"{serving.label} is the only good release of {record.name} here: there is none to go back to")
+    return _step(_give_up(record, serving, "rolled back on the device", barred=True))
+
+
+def resume(record: ModuleRecord) -> tuple[Effect, ...]:
+    """What a record from the disk still owes after a start."""
+    owed = {
+        ModuleState.FETCHED: Act.ADOPT,
+        ModuleState.VERIFIED: Act.COMPILE,
+        ModuleState.COMPILED: Act.TEST,
+        ModuleState.TESTED: Act.BEGIN,
+    }
+    effects = [Effect(Act.SERVE, record.serving)] if record.serving is not None else []
+    if record.candidate is not None:
+        effects.append(Effect(owed[record.candidate.state], record.candidate))
+    return tuple(effects)
+
+
+def barred(record: ModuleRecord) -> tuple[tuple[str, int], ...]:
+    """Versions that were given up, each with the ``retry`` that a deployment has to pass."""
+    return tuple((life.release.version, life.retry) for life in record.lives if life.state.final and life.barred)
+
+
+def golden_failure(number: int, of: int, output: bytes, expected: bytes) -> JobError:
+    """What is wrong with the ``number``-th of ``of`` golden pairs."""
+    at = next((at for at, (one, two) in enumerate(zip(output, expected, strict=False)) if one != two), None)
+    where = f"they differ from byte {at} on" if at is not None else "one is the beginning of the other"
+    return JobError(
+        Fault.GUEST,
+        GoldenPairError.kind,
+        f"golden pair {number} of {of} gave {len(output)} bytes where {len(expected)} are expected; {where}",
+    )
+
+
+def _advance(
+    record: ModuleRecord,
+    version: str,
+    now: ModuleState,
+    then: ModuleState,
+    act: Act,
+    error: JobError | None,
+    *,
+    barred: bool = False,
+) -> Step:
+    life = record.of(version)
+    if life is None or life.state is not now:
+        return record, ()  # it was given up meanwhile
+    if error is not None:
+        return _step(_give_up(record, life, error.message, barred=barred or _is_to_blame(error)))
+    life = life.become(then)
+    return record.with_life(life), (Effect(act, life),)
+
+
+def _give_up(record: ModuleRecord, life: Life, reason: str, *, barred: bool) -> tuple[ModuleRecord, list[Effect]]:
+    served = life.state.serving
+    over = life.become(ModuleState.ROLLED_BACK if served else ModuleState.FAILED, reason, barred=barred)
+    record = record.with_life(over)
+    effects = [Effect(Act.TELL, over), Effect(Act.LET_GO, over)]
+    if served:
+        good = record.active or record.retired
+        if good is None:
+            effects.insert(0, Effect(Act.WITHDRAW, over))
+        else:
+            if good.state is ModuleState.RETIRED:
+                good = good.become(ModuleState.ACTIVE)
+                record = record.with_life(good)
+            effects.insert(0, Effect(Act.SERVE, good))
+    ended = [each for each in record.lives if each.state.final]
+    for each in ended[:-REMEMBERED]:
+        record = record.without(each)
+    return record, effects
+
+
+def _step(given_up: tuple[ModuleRecord, list[Effect]]) -> Step:
+    record, effects = given_up
+    return record, tuple(effects)
+
+
+def _is_to_blame(error: JobError) -> bool:
+    """Whether another try at the same release would end the same: not when the disk was full, say."""
+    return error.fault is Fault.GUEST or error.kind == CompileError.kind
