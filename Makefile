@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 TARGET ?=
 
-.PHONY: help setup demo demo-ota test check format bench fuzz soak wheel cross test-arm test-boot lock clean
+.PHONY: help setup demo demo-ota test check format docs bench fuzz soak wheel cross test-arm test-boot lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ format: setup ## Write Python and Rust in the project's form
 	@$(PY) -m ruff format agent tests guests bench cross
 	@$(PY) -m ruff check --fix agent tests guests bench cross
 	@cd agent/native && cargo fmt
+
+docs: setup ## Write docs/CONFIGURATION.md anew from the table of keys
+	@.venv/bin/waspi config reference > docs/CONFIGURATION.md
 
 bench: setup wheel ## Measure against peers; prints ratios, writes bench/results
 	@$(PY) -m bench.run

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import tomllib
@@ -55,8 +56,7 @@ def deb(target: Target) -> Path:
     need("dh", "dpkg-buildpackage", "lintian", f"{target.gcc}-strip")
     wheels = wheelhouse(target)
     parts = [RECIPE, Path(__file__), cache.CHECKOUT / "systemd", cache.CHECKOUT / "agent/waspi/cli/units"]
-    example = cache.CHECKOUT / "agent/waspi/cli/config_example.py"
-    name = f"{target.name}-{cache.key(wheels.name, cache.content([*parts, example]))}"
+    name = f"{target.name}-{cache.key(wheels.name, cache.content(parts), _configuration())}"
 
     def build(folder: Path) -> None:
         with tempfile.TemporaryDirectory(dir=cache.root()) as temporary:
@@ -116,10 +116,15 @@ def _unpack(wheel: Path, folder: Path) -> None:
 
 def _configuration() -> str:
     """The example that ``waspi config example`` prints, every key with its default."""
-    file = cache.CHECKOUT / "agent/waspi/cli/config_example.py"
-    names: dict[str, str] = {}
-    exec(compile(file.read_text(), str(file), "exec"), names)  # noqa: S102 - our own file; its package needs typer
-    return names["EXAMPLE"]
+    script = "from waspi.cli.config_example import example; print(example(), end='')"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": str(cache.CHECKOUT / "agent")},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    return done.stdout
 
 
 def _write_changelog(file: Path, wheels: Path) -> None:

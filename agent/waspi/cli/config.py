@@ -1,18 +1,18 @@
 """``waspi config``: the device's configuration file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from waspi.cli.config_example import EXAMPLE
-from waspi.cli.console import write_line
+from waspi.cli import config_example
+from waspi.cli.console import write_bytes, write_line
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
+from waspi.device.catalog import files_of
+from waspi.device.config import load
+from waspi.device.settings import CONFIG, Config
 from waspi.errors import ConfigError
-
-if TYPE_CHECKING:
-    from waspi.device.settings import Config
 
 app = typer.Typer(
     rich_markup_mode="rich",
@@ -25,8 +25,6 @@ app = typer.Typer(
 @app.command(epilog=examples("waspi config check /etc/waspi/waspi.toml"))
 def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="The device's configuration (TOML).")]) -> int:
     """Check a configuration file, and the files that it names; a fault is named with its key. Exit code 0 or 2."""
-    from waspi.device.config import load  # noqa: PLC0415 - `config example` must work where the file format is broken
-
     config = load(file)
     try:
         _check_files(config)
@@ -36,19 +34,12 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="The device'
     return ExitCode.OK
 
 
-def _check_files(config: "Config") -> None:
-    from waspi.device.catalog import files_of  # noqa: PLC0415 - see above
-
+def _check_files(config: Config) -> None:
     for module in config.modules:
         files_of(module)
-    tls = config.broker.tls
-    named = {"broker.tls.ca": tls.ca, "broker.tls.certificate": tls.certificate, "broker.tls.key": tls.key}
-    if config.updates is not None:
-        named |= {"updates.root": config.updates.root, "updates.ca": config.updates.ca}
-    for key, path in named.items():
+    for key, path in CONFIG.files(config):
         try:
-            if path is not None:
-                path.open("rb").close()
+            path.open("rb").close()
         except PermissionError:
             continue  # the agent may be allowed what this user is not
         except OSError as error:
@@ -58,5 +49,12 @@ def _check_files(config: "Config") -> None:
 @app.command(epilog=examples("waspi config example > device.toml"))
 def example() -> int:
     """Print a configuration with every key, its default and its unit."""
-    write_line(EXAMPLE.rstrip("\n"))
+    write_bytes(config_example.example().encode())
+    return ExitCode.OK
+
+
+@app.command(epilog=examples("waspi config reference | less"))
+def reference() -> int:
+    """Print what every key means, which values it takes and its default, as Markdown."""
+    write_bytes(config_example.reference().encode())
     return ExitCode.OK

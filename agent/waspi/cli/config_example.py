@@ -1,97 +1,129 @@
-"""A device's configuration with every key; tests hold it against the reader of the file format."""
+"""A device's configuration as a file with every key, and as a page that explains them; both come from the one table."""
 
-from typing import Final
+from __future__ import annotations
 
-EXAMPLE: Final = """\
+import json
+from collections.abc import Iterator, Mapping
+
+from waspi.device.config_key import Form, Key, Section
+from waspi.device.settings import CONFIG
+
+_COMMENT_AT = 34
+"""Column of the comments."""
+_HEAD = """\
 # A device's configuration. Keys that are left out have the values shown here; unknown keys are errors.
 # Check it with: waspi config check FILE
-
-[device]
-# id = "pi-7"                     # a-z, 0-9 and -; by default the host's name
-fleet = "default"                 # topics lie below waspi/v1/<fleet>
-groups = []                       # groups whose jobs this device takes, for example ["kitchen"]
-# state_dir = "/var/lib/waspi"    # journal and modules; by default systemd's StateDirectory
-log_level = "info"                # debug, info, warning, error
-trace = false                     # begin each log with pointers, sizes and addresses; for authors of guests
-
-[device.labels]                   # free texts, reported as they are
-# site = "Bern"
-
-[broker]
-url = "mqtt://127.0.0.1:1883"     # mqtts://host:8883 for TLS
-# username = "pi-7"
-# password_file = "broker.password"  # relative to this file; systemd's LoadCredential= is found too
-keepalive_s = 60
-receive_maximum = 32              # messages that the broker may have open toward this device
-window = 64                       # publishes in flight, never above the broker's own maximum
-max_packet_kib = 8192
-will_delay_s = 10                 # how long the broker waits before it says offline
-session_expiry_s = 604800         # how long the broker keeps jobs for a device that is away
-
-[broker.tls]                      # only with mqtts://
-# ca = "ca.crt"                   # by default the system's certificates
-# certificate = "pi-7.crt"        # both for mTLS
-# key = "pi-7.key"
-
-[policy]
-jobs = "any"                      # "signed": only jobs that a key below has signed
-inline_modules = "allow"          # "signed", "deny"
-open_modules = []                 # modules that the plain topic may run although jobs = "signed"
-reply_prefixes = ["reply/"]       # where answers may go besides the fleet's own topics
-require = []                      # refuse to start without: "seccomp", "landlock", "no_new_privs", "rlimits"
-
-# [[policy.keys]]                 # as waspi keys new and waspi keys show print it
-# id = "ops"
-# public_key = "<32 bytes in base64>"
-# groups = ["kitchen"]            # may address only these groups
-# modules = ["append"]            # may run only these modules
-# roles = ["run"]                 # "inline": may bring its own modules
-
-[limits]                          # of one run; a job may ask for less, never for more
-fuel = 10000000000                # Wasm operators
-memory_mib = 64
-time_ms = 10000
-output_kib = 4096
-log_kib = 64
-
-[queue]
-workers = 0                       # worker processes at once; 0: one for each core
-idle_s = 30.0                     # a worker without work leaves after this
-max_jobs = 20000
-max_mib = 64
-input_kib = 4096                  # largest input of a job
-
-[budget]                          # of all jobs together; a spent budget delays jobs, 0 is no bound
-run_ms_per_minute = 0             # time inside guests; 60000 is one core
-memory_mib = 0                    # sum of the memory limits of what runs at once
-
-[journal]
-sync = "full"                     # "off": faster, but a power cut may take the last jobs
-outbox_mib = 64                   # results that wait for the broker
-retention_h = 168                 # how long a finished job is remembered, to answer duplicates
-max_jobs = 100000
-
-[cache]
-max_mib = 256                     # modules and their compiled artifacts
-
-[status]
-report = "slow"                   # state changes that are told: "all", "slow", "none"
-slow_after_ms = 500
-
-# [updates]                       # with this table, the device takes modules that its groups' deployments name
-# root = "1.root.json"            # the repository's first root metadata: trust begins there
-# url = "https://updates.example" # of the repository; left out: from the depots on MQTT (waspi depot)
-# ca = "web-ca.crt"               # the authority of that server; left out: those that the system trusts
-# interval_s = 3600               # between two looks, when no depot announces anything
-# spread_s = 10                   # an announcement is followed after so long at most, by chance
-# range_kib = 64                  # asked for at once; less on links where that takes seconds
-# window = 8                      # ranges asked for at once
-# trial_jobs = 20                 # a release is on trial until so many jobs have ended well ...
-# trial_s = 3600                  # ... or for so long,
-# trial_failures = 3              # and is rolled back when so many fail through its fault
-
-# [modules.append]                # a module that lies on this device; topic .../run/append runs it
-# path = "/usr/share/waspi/append.wasm"
-# version = "1.0.0"
-# abi = "append.toml"
 """
+
+
+def example() -> str:
+    """A configuration with every key, its default and its purpose; read, it is the default configuration."""
+    return "\n".join([_HEAD, *_tables(CONFIG, "", commented=False)]).rstrip("\n") + "\n"
+
+
+def _tables(section: Section[object], path: str, *, commented: bool) -> Iterator[str]:
+    """A section's keys and the tables below it; what is ``commented`` out is there to be taken in."""
+    at = path
+    for key in section.keys.values():
+        above, _, name = key.name.rpartition(".")
+        if key.form is not None:
+            at = _joined(path, key.name)
+            yield ""
+            yield from _table(key, at, commented=commented)
+            continue
+        if _joined(path, above) != at:
+            if at != path:
+                yield ""
+            at = _joined(path, above)
+            yield f"[{at}]"
+        yield _line(key, name, commented=commented)
+
+
+def _table(key: Key, path: str, *, commented: bool) -> Iterator[str]:
+    off = commented or key.form not in {Form.ONE, Form.TEXTS} or key.example is True
+    if key.form is Form.NAMED:
+        path = f"{path}.{key.example}"
+    head = f"[[{path}]]" if key.form is Form.LIST else f"[{path}]"
+    yield _commented(("# " if off else "") + head, key.comment)
+    if key.section is not None:
+        yield from _tables(key.section, path, commented=off)
+    elif isinstance(key.example, Mapping):
+        yield from (f"# {name} = {_toml(value)}" for name, value in key.example.items())
+
+
+def _line(key: Key, name: str, *, commented: bool) -> str:
+    off = commented or key.default is None
+    shown = key.example if key.default is None or (commented and key.example) else key.default
+    return _commented(f"{'# ' if off else ''}{name} = {_toml(shown)}", key.comment)
+
+
+def _commented(line: str, comment: str) -> str:
+    return f"{line:<{_COMMENT_AT - 1}} # {comment}" if comment else line
+
+
+def _joined(*parts: str) -> str:
+    return ".".join(part for part in parts if part)
+
+
+def _toml(value: object) -> str:
+    """A value as TOML writes it; JSON's strings, numbers and lists are TOML's, too."""
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+
+
+_PAGE = """\
+# Configuration of a device
+
+One TOML file, by default `/etc/waspi/waspi.toml`. `waspi config example` prints it with every key,
+`waspi config check FILE` checks one together with the files that it names. Unknown keys are errors. File names are
+taken from the folder of the configuration.
+
+This page is written by `make docs` from the table that the agent reads by (`agent/waspi/device/settings.py`).
+"""
+
+
+def reference() -> str:
+    """Every table and key in Markdown: type and bounds, default, purpose."""
+    return "\n".join([_PAGE, *_chapters(CONFIG, "")]).rstrip("\n") + "\n"
+
+
+def _chapters(section: Section[object], path: str) -> Iterator[str]:
+    at = path
+    rows = False
+    for key in section.keys.values():
+        above = _joined(path, key.name.rpartition(".")[0])
+        if rows and (key.form is not None or above != at):
+            yield ""
+            rows = False
+        if key.form is not None:
+            at = _joined(path, key.name)
+            yield from _chapter(key, at)
+            continue
+        if above != at:
+            at = above
+            yield f"## `[{at}]`\n"
+        if not rows:
+            rows = True
+            yield "| key | value | default | purpose |\n| --- | --- | --- | --- |"
+        yield _row(key)
+    if rows:
+        yield ""
+
+
+def _chapter(key: Key, at: str) -> Iterator[str]:
+    head = {Form.LIST: f"[[{at}]]", Form.NAMED: f"[{at}.<name>]"}.get(key.form or Form.ONE, f"[{at}]")
+    yield f"## `{head}`\n"
+    if key.comment:
+        yield f"{key.comment[0].upper()}{key.comment[1:]}.\n"
+    if key.section is None:
+        yield "Names of your own, each with a text.\n"
+    else:
+        yield from _chapters(key.section, f"{at}.<name>" if key.form is Form.NAMED else at)
+
+
+def _row(key: Key) -> str:
+    default = "needed" if key.needed else "" if key.default is None else f"`{_toml(key.default)}`"
+    return f"| `{key.name.rpartition('.')[2]}` | {key.kind.said} | {default} | {_cell(key.comment)} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")

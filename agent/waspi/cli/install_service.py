@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from waspi.cli.config_example import EXAMPLE
+from waspi.cli.config_example import example
 from waspi.cli.console import write_line
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
@@ -54,7 +54,7 @@ def install(root: Path, program: Path, *, depot: bool = False) -> list[Path]:
 
     Settings that exist are left alone. Raises ``StorageError`` when ``root`` cannot be written.
     """
-    name, settings, example = _service(depot=depot)
+    name, settings, content = _service(depot=depot)
     written = []
     try:
         service = root / f"etc/systemd/system/{name}.service"
@@ -64,7 +64,7 @@ def install(root: Path, program: Path, *, depot: bool = False) -> list[Path]:
         file = root / settings
         file.parent.mkdir(parents=True, exist_ok=True)
         if not file.exists():
-            file.write_text(example, encoding="utf-8")
+            file.write_text(content, encoding="utf-8")
             written.append(file)
         credentials = file.parent / "credentials"
         if not credentials.exists():
@@ -77,7 +77,7 @@ def install(root: Path, program: Path, *, depot: bool = False) -> list[Path]:
 
 def _service(*, depot: bool) -> tuple[str, Path, str]:
     """The service's name, the file of its settings and what that holds at first."""
-    return ("waspi-depot", DEPOT_OPTIONS, DEPOT_EXAMPLE) if depot else ("waspi", CONFIGURATION, EXAMPLE)
+    return ("waspi-depot", DEPOT_OPTIONS, DEPOT_EXAMPLE) if depot else ("waspi", CONFIGURATION, example())
 
 
 @app.command(epilog=examples("sudo /opt/waspi/bin/waspi install-service", "waspi install-service --show"))

@@ -47,11 +47,11 @@ class Quotas:
     """Reserve of the outbox, beyond its quota, for telling publishers that the queue is full."""
     result_bytes: int = 32 * MIB
     """Delivered results kept to answer duplicates; the oldest go first, their jobs stay known without the result."""
-    jobs: int = 50_000
+    jobs: int = 100_000
     """Jobs remembered in all, so that a duplicate is known. Beyond it the oldest final, delivered, expired ones go."""
     keep_jobs: int = 1_000
     """Jobs remembered whatever their age: a clock that jumps forward must not empty the memory."""
-    retention_s: float = 30 * 86_400.0
+    retention_s: float = 7 * 86_400.0
     """Seconds after which a final, delivered job is forgotten."""
     horizon_s: float = 7 * 86_400.0
     """Seconds that a job with an expiry is protected at most; should be the longest expiry that the device accepts,

@@ -42,7 +42,7 @@ class LinkSettings:
     keepalive_s: int = 60
     clean_start: bool = False
     session_expiry_s: int = 7 * 24 * 3600
-    receive_maximum: int = 64
+    receive_maximum: int = 32
     """QoS 1 messages that the broker may have unacknowledged toward this client."""
     max_packet_bytes: int = 8 * 1024 * 1024
     """Largest packet that is accepted; told to the broker and enforced here."""

@@ -53,7 +53,7 @@ class Policy:
     replies: ResponseTopics
     groups: frozenset[str] = frozenset()
     jobs: JobsPolicy = JobsPolicy.ANY
-    inline: InlinePolicy = InlinePolicy.SIGNED
+    inline: InlinePolicy = InlinePolicy.ALLOW
     open_modules: frozenset[str] = frozenset()
     """Names of modules that the plain topic runs although ``jobs`` is ``signed``."""
     keys: Mapping[str, TrustedKey] = attribute(default_factory=dict)

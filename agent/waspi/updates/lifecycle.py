@@ -55,9 +55,9 @@ Step = tuple[ModuleRecord, tuple[Effect, ...]]
 class TrialTerms:
     """When a trial is over."""
 
-    jobs: int = 20
+    jobs: int
     """Jobs that have to end well."""
-    failures: int = 3
+    failures: int
     """Jobs that fail through the module's fault, and it is given up."""
 
 

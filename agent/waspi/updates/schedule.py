@@ -13,9 +13,9 @@ _JITTER = 0.1
 class ScheduleTerms:
     """How often."""
 
-    interval_s: float = 3600.0
+    interval_s: float
     """Between two checks when nothing is announced."""
-    spread_s: float = 10.0
+    spread_s: float
     """An announcement reaches a whole fleet at once: each device waits up to so long, by chance."""
     gap_s: float = 2.0
     """At least so long between the end of a check and the next, whatever is announced."""

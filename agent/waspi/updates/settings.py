@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from waspi.updates.lifecycle import TrialTerms
 from waspi.updates.schedule import ScheduleTerms
-
-KIB = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +15,15 @@ class UpdatesConfig:
 
     root: Path
     """File with the repository's first root metadata: trust begins there."""
-    url: str = ""
+    url: str
     """``https://…`` of the repository; empty: from the depots on MQTT."""
-    ca: Path | None = None
+    ca: Path | None
     """File with the certificate of the authority that ``url`` is to be trusted by (PEM), instead of the system's."""
-    range_bytes: int = 64 * KIB
+    range_bytes: int
     """Bytes asked for at once; smaller on links where a packet of that size takes seconds."""
-    window: int = 8
+    window: int
     """Ranges asked for at once, at most."""
-    schedule: ScheduleTerms = field(default_factory=ScheduleTerms)
-    trial: TrialTerms = field(default_factory=TrialTerms)
-    trial_s: float = 3600.0
+    schedule: ScheduleTerms
+    trial: TrialTerms
+    trial_s: float
     """Seconds after which a trial is over although fewer jobs came."""

@@ -5,38 +5,10 @@ from pathlib import Path
 import pytest
 
 from waspi.abi_description import abi_from
-from waspi.cli.config_example import EXAMPLE
 from waspi.cli.profile import Profile
-from waspi.device.config import load
-from waspi.device.settings import Config
 from waspi.errors import ConfigError
 from waspi.model.abi import Abi
 from waspi.mqtt.settings import Tls
-
-
-def configuration(folder: Path, text: str) -> Config:
-    file = folder / "device.toml"
-    file.write_text(text)
-    return load(file)
-
-
-def test_example_configuration_holds_the_defaults(tmp_path: Path) -> None:
-    minimal = configuration(tmp_path, '[broker]\nurl = "mqtt://127.0.0.1:1883"\n')
-    assert configuration(tmp_path, EXAMPLE) == minimal
-
-
-def test_commented_lines_of_the_example_are_keys_too(tmp_path: Path) -> None:
-    (tmp_path / "broker.password").write_text("secret\n")
-    lines = []
-    for line in EXAMPLE.splitlines():
-        bare = line.removeprefix("# ")
-        is_key = line.startswith("# ") and (bare.startswith("[") or " = " in bare.split("#")[0])
-        lines.append(bare if is_key else line)
-    text = "\n".join(lines).replace("<32 bytes in base64>", "A" * 43 + "=")
-    config = configuration(tmp_path, text)
-    assert (config.id, config.broker.username, config.broker.password) == ("pi-7", "pi-7", "secret")
-    assert config.policy.keys[0].groups == frozenset({"kitchen"})
-    assert config.modules[0].name == "append"
 
 
 def test_profile_by_name_by_default_and_none(tmp_path: Path) -> None:
