@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 TARGET ?=
 
-.PHONY: help setup demo demo-ota test check format docs bench fuzz soak wheel cross test-arm test-boot lock clean
+.PHONY: help setup demo demo-ota test test-wasmi check format docs bench fuzz soak wheel cross test-arm test-boot lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ demo-ota: setup ## Updates: three boards, a staged rollout, a power cut, a rollb
 test: setup ## The whole test suite
 	@$(PY) -m pytest
 
+test-wasmi: setup ## The tests of the engine on wasmi, which 32-bit boards have
+	@PYTHONPATH=build/wasmi $(PY) -m pytest -q -p no:cacheprovider tests/native tests/guests
+
 check: setup ## Format, lint, types, layers, stubs, clippy
 	@$(PY) -m ruff format --check agent tests guests bench cross
 	@$(PY) -m ruff check agent tests guests bench cross
@@ -27,7 +30,8 @@ check: setup ## Format, lint, types, layers, stubs, clippy
 	@.venv/bin/lint-imports
 	@MYPYPATH=agent $(PY) -m mypy.stubtest waspi._wasmer
 	@cd agent/native && cargo fmt --check
-	@cd agent/native && CARGO_TARGET_DIR=$${WASPI_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/waspi}/target PYO3_PYTHON=$(CURDIR)/$(PY) cargo clippy --release --locked --quiet -- -D warnings
+	@cd agent/native && CARGO_TARGET_DIR=$${WASPI_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/waspi}/target PYO3_PYTHON=$(CURDIR)/$(PY) sh -c \
+	  'cargo clippy --release --locked --quiet -- -D warnings && cargo clippy --release --locked --quiet --features wasmi -- -D warnings'
 
 format: setup ## Write Python and Rust in the project's form
 	@$(PY) -m ruff format agent tests guests bench cross

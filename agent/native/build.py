@@ -3,6 +3,9 @@
 
 The key is the hash of all that the binary depends on: Rust sources, manifest, lock file, compiler, target. The cache is
 ${WASPI_CACHE:-${XDG_CACHE_HOME:-~/.cache}/waspi}, outside the checkout, so that a fresh clone takes a second.
+
+``--engine wasmi`` builds the interpreter of 32-bit boards for this machine, into build/wasmi/waspi: a second package
+``waspi`` of the same Python files. With ``PYTHONPATH=build/wasmi`` every program and test runs on it.
 """
 
 from __future__ import annotations
@@ -17,7 +20,10 @@ import sys
 from pathlib import Path
 
 CRATE = Path(__file__).resolve().parent
-TARGET = CRATE.parent / "waspi" / "_wasmer.abi3.so"
+PACKAGE = CRATE.parent / "waspi"
+OTHER = CRATE.parents[1] / "build" / "wasmi" / "waspi"
+MODULE = "_wasmer.abi3.so"
+FEATURES = {"default": "", "wasmi": "wasmi"}
 
 
 def cache_folder() -> Path:
@@ -45,7 +51,7 @@ def build(kept: Path, features: str) -> None:
     environment["PYO3_PYTHON"] = sys.executable
     command = ["cargo", "build", "--release", "--locked", "--manifest-path", str(CRATE / "Cargo.toml")]
     if features:
-        command += ["--no-default-features", "--features", features]
+        command += ["--features", features]
     kept.parent.mkdir(parents=True, exist_ok=True)
     # Every checkout builds into the same folder: without the lock one could keep what another one built.
     with (cache_folder() / "build.lock").open("w") as lock:
@@ -58,23 +64,46 @@ def build(kept: Path, features: str) -> None:
         part.replace(kept)
 
 
+def mirror(package: Path) -> None:
+    """Make ``package`` show the Python files of the real one: links, so that an edit needs no build."""
+    package.mkdir(parents=True, exist_ok=True)
+    there = {path.name: path for path in PACKAGE.iterdir() if path.name not in {MODULE, "__pycache__"}}
+    for path in package.iterdir():
+        if path.is_symlink() and path.name not in there:
+            path.unlink()
+    for name, path in there.items():
+        link = package / name
+        if not link.is_symlink():
+            link.symlink_to(os.path.relpath(path, package))
+
+
 def main() -> int:
     """Build or fetch; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--features", default="", help="cargo features instead of the default ones")
-    parser.add_argument("--output", type=Path, default=TARGET, help="where to put the module")
-    arguments = parser.parse_args()
-    kept = cache_folder() / "native" / key(arguments.features) / "_wasmer.abi3.so"
+    parser.add_argument(
+        "--engine", choices=FEATURES, default="default", help="Wasmer where there is a choice; wasmi: see above"
+    )
+    engine = parser.parse_args().engine
+    features = FEATURES[engine]
+    package = OTHER if features else PACKAGE
+    kept = cache_folder() / "native" / key(features) / MODULE
     if not kept.exists():
-        print("==> building the native module (minutes the first time: wasmer and cranelift are large)", flush=True)
+        print(
+            f"==> building the native module{f' on {features}' if features else ''} "
+            "(minutes the first time: wasmer and cranelift are large)",
+            flush=True,
+        )
         try:
-            build(kept, arguments.features)
+            build(kept, features)
         except (OSError, subprocess.CalledProcessError) as error:
             print(f"build: the native module does not build: {error}", file=sys.stderr)
             return 1
-    if not arguments.output.exists() or arguments.output.read_bytes() != kept.read_bytes():
-        arguments.output.unlink(missing_ok=True)  # never write into a library that a process has mapped
-        shutil.copy2(kept, arguments.output)
+    if features:
+        mirror(package)
+    output = package / MODULE
+    if not output.exists() or output.read_bytes() != kept.read_bytes():
+        output.unlink(missing_ok=True)  # never write into a library that a process has mapped
+        shutil.copy2(kept, output)
     return 0
 
 

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 ENGINE: Final[str]
-"""Name and version of the engine, for example ``wasmer 7.2.1`` or ``wasmi 2.0.0``."""
+"""Name and version of the engine, for example ``wasmer 7.2.1`` or ``wasmi 1.1.0``."""
 TARGET: Final[str]
 """Target triple that this binary runs on, for example ``aarch64-unknown-linux-gnu``."""
 TARGETS: Final[tuple[str, ...]]

@@ -16,6 +16,7 @@ pub fn explain(ending: Ending, stop: Option<Stop>, loaded: &Loaded, limits: &Lim
         }
         Ending::Halted(Halt::Abort(text)) => Fault::new(Kind::Abort, format!("the guest aborted: {text}")),
         Ending::Halted(Halt::Stopped) => stopped(stop.unwrap_or(Stop::Canceled), Some(limits)),
+        Ending::Fault(fault) => fault,
         Ending::OutOfFuel { function } => {
             let mut fault = stop.map_or_else(|| dry(limits), |stop| stopped(stop, Some(limits)));
             fault.function = function.map(|index| loaded.shape.function_name(index));

@@ -49,6 +49,8 @@ pub enum Ending {
     OutOfFuel { function: Option<u32> },
     /// A host function ended it.
     Halted(crate::host::Halt),
+    /// Not the guest's doing.
+    Fault(Fault),
 }
 
 /// An instance.

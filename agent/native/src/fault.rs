@@ -100,6 +100,12 @@ impl Fault {
         self
     }
 
+    /// The board has no memory or address space for `what`.
+    pub fn out_of_memory(what: &str) -> Self {
+        let message = format!("this device has no memory left for the run ({what}): free some, or lower the limits");
+        Self::new(Kind::Device, message)
+    }
+
     /// From the payload of a panic that was caught at the border.
     pub fn panic(payload: &(dyn std::any::Any + Send)) -> Self {
         let text = payload

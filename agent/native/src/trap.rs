@@ -15,11 +15,6 @@ pub const OVERFLOW: Trap = (Kind::IntegerOverflow, "integer overflow in a divisi
 pub const CONVERSION: Trap = (Kind::IntegerOverflow, "a float does not fit the integer type");
 pub const DIVISION: Trap = (Kind::DivisionByZero, "integer division by zero");
 pub const UNREACHABLE: Trap = (Kind::Unreachable, "unreachable was executed (a panic or an abort)");
-/// Of the engine or the system, not of the guest's code.
-pub const OUT_OF_MEMORY: Trap = (Kind::Trap, "the engine ran out of memory");
-/// A code for a feature that is off.
-pub const UNKNOWN: Trap = (Kind::Trap, "a trap that no module with the features of waspi can have");
-
 /// The ending for a trap in `function` at `offset`, where the engine knows them.
 pub fn ending((kind, message): Trap, function: Option<u32>, offset: Option<u64>) -> Ending {
     Ending::Trap { kind, message: message.into(), function, offset }

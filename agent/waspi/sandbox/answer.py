@@ -49,7 +49,15 @@ def _tree(base: type[WaspiError]) -> dict[str, type[WaspiError]]:
 
 
 _KINDS: Final = _tree(errors.GuestError) | {
-    error.kind: error for error in (errors.CanceledError, errors.ArtifactError, errors.CompileError, errors.WorkerError)
+    error.kind: error
+    for error in (
+        errors.CanceledError,
+        errors.WaspiError,
+        errors.DeviceError,
+        errors.ArtifactError,
+        errors.CompileError,
+        errors.WorkerError,
+    )
 }
 """What a child may accuse somebody of; the party at fault follows from the kind, not from the child."""
 

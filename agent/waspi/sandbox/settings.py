@@ -19,7 +19,7 @@ def program(name: str) -> tuple[str, ...]:
 
     Isolated and without ``site``: no ``PYTHONPATH``, no working directory, no ``.pth`` files, and 20 ms saved.
     """
-    packages = str(Path(__file__).resolve().parents[2])
+    packages = str(Path(__file__).absolute().parents[2])
     return (sys.executable, "-I", "-S", "-c", _BOOT.format(program=name), packages)
 
 

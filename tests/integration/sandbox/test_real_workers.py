@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from waspi._wasmer import wat2wasm
+from waspi.fault import Fault
 from waspi.model.abi import Abi
 from waspi.model.limits import DEFAULT_LIMITS, Limits
 from waspi.model.result import ModuleOrigin
@@ -282,3 +284,35 @@ def test_hundreds_of_jobs_leave_nothing_behind(rigs: Callable[..., Rig], guests:
     rig.until(lambda: rig.pool.free == 2)
     assert len(rig.done) == 402
     assert len(os.listdir("/proc/self/fd")) <= descriptors + 4  # noqa: PTH208 - at most one worker more
+
+
+GROWING = range(40, 65, 2)
+
+
+def test_slowly_growing_memory_limits_do_not_use_up_a_worker(rigs: Callable[..., Rig], guests: Path) -> None:
+    """Regions of memory that wait for the next run count against the worker's address space."""
+    rig = rigs(PoolSettings(size=1, memory_bytes=64 << 20))
+    digest = put(rig, guests)
+    for mib in (*GROWING, *reversed(GROWING)):
+        done = rig.run(digest, b"x", limits=Limits(memory_bytes=mib << 20, time_ms=20_000))
+        assert done.state is JobState.SUCCEEDED, (mib, done.error)
+
+
+def test_a_worker_without_address_space_says_so_and_runs_the_next_job(rigs: Callable[..., Rig], guests: Path) -> None:
+    rig = rigs(
+        PoolSettings(size=1, memory_bytes=1, worker_overhead_bytes=200 << 20, module_memory_bytes=1 << 30),
+    )
+    large = rig.cache.put(
+        wat2wasm(b"""(module (memory (export "memory") 8000)
+        (func (export "alloc") (param i32) (result i32) (i32.const 0))
+        (func (export "append") (param i32 i32) (result i32) (local.get 1)))""")
+    )
+    done = rig.run(large, b"x", limits=Limits(memory_bytes=512 << 20, time_ms=20_000))
+    assert done.state is JobState.FAILED
+    assert done.error is not None
+    assert (done.error.kind, done.error.fault) == ("device", Fault.DEVICE)
+    assert "no memory left for the run" in done.error.message
+    pids = rig.pids()
+    small = put(rig, guests)
+    assert rig.run(small, b"x", limits=Limits(memory_bytes=1 << 20, time_ms=20_000)).outputs == (b"x" + SUFFIX,)
+    assert rig.pids() == pids

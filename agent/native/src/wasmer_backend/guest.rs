@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use wasmer_compiler::InstantiationError;
+use wasmer_compiler::{InstantiationError, LinkError};
 use wasmer_types::{Pages, RawValue};
 use wasmer_vm::{
     StoreObjects, Trap, VMConfig, VMExtern, VMFunctionBody, VMFunctionContext, VMGlobalDefinition, VMInstance,
@@ -98,10 +98,7 @@ impl<W: FnOnce() -> T, T> Task<W, T> {
 
 fn refused(error: InstantiationError) -> Fault {
     match error {
-        InstantiationError::Link(error) => Fault::new(
-            Kind::Device,
-            format!("the instance could not be made: {error}; free memory or lower the limits"),
-        ),
+        InstantiationError::Link(LinkError::Resource(what)) => Fault::out_of_memory(&what),
         other => Fault::new(Kind::Internal, format!("the instance could not be made: {other}")),
     }
 }
@@ -115,7 +112,7 @@ impl engine::Guest for Guest {
         let done = unsafe { artifact.finish_instantiation(&CONFIG, None, &mut self.instance) };
         done.map_err(|error| match error {
             InstantiationError::Start(trap) => self.ending(trap),
-            other => Ending::Trap { kind: Kind::Internal, message: other.to_string(), function: None, offset: None },
+            other => Ending::Fault(refused(other)),
         })
     }
 

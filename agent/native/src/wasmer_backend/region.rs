@@ -3,16 +3,23 @@
 //! A region is mapped once, as large as the run's cap, so that a memory never moves. What a run has touched is zeroed
 //! when it comes back: page by page while that is few, by `MADV_DONTNEED` when it is many.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Regions that wait for the next run; a process rarely has more runs at once.
 const IDLE: usize = 8;
+/// Bytes of them together, unless the newest alone has more: a worker's address space is bounded.
+const IDLE_BYTES: usize = 64 << 20;
 /// Resident bytes that are zeroed by hand rather than given back to the kernel.
 const BY_HAND: usize = 512 << 10;
 /// Inaccessible bytes behind a region; the bounds checks do not rely on them.
 const GUARD: usize = 64 << 10;
 
+/// The oldest first.
 static POOL: Mutex<Vec<Region>> = Mutex::new(Vec::new());
+
+fn pool() -> MutexGuard<'static, Vec<Region>> {
+    POOL.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A private anonymous mapping, all zero.
 #[derive(Debug)]
@@ -27,29 +34,36 @@ unsafe impl Send for Region {}
 unsafe impl Sync for Region {}
 
 impl Region {
-    /// A zeroed region of at least `size` bytes; `None` when the kernel refuses.
+    /// A zeroed region of at least `size` bytes; `None` when the kernel refuses even with no idle region left.
     pub fn take(size: usize) -> Option<Self> {
-        let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |region: &Self| region.size >= size && region.size / 2 <= size;
-        if let Some(index) = pool.iter().position(fits) {
-            return Some(pool.swap_remove(index));
+        let mut idle = pool();
+        if let Some(index) = idle.iter().position(fits) {
+            return Some(idle.remove(index));
         }
-        drop(pool);
-        Self::map(size)
+        drop(idle);
+        Self::map(size).or_else(|| {
+            let idle = std::mem::take(&mut *pool());
+            drop(idle);
+            Self::map(size)
+        })
     }
 
     /// Give it back after `used` bytes at its start may have been written.
     pub fn give_back(self, used: usize) {
         self.clean(used);
-        let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
-        if pool.len() >= IDLE {
-            // The oldest goes: sizes that nobody asks for any more age out.
-            let oldest = pool.remove(0);
-            drop(pool);
-            drop(oldest);
-            pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
-        }
-        pool.push(self);
+        let mut idle = pool();
+        idle.push(self);
+        let mut bytes = 0;
+        let kept = idle.iter().rev().enumerate().take_while(|(count, region)| {
+            bytes += region.size;
+            *count == 0 || *count < IDLE && bytes <= IDLE_BYTES
+        });
+        // The oldest go: sizes that nobody asks for any more age out.
+        let surplus = idle.len() - kept.count();
+        let surplus: Vec<_> = idle.drain(..surplus).collect();
+        drop(idle);
+        drop(surplus);
     }
 
     fn map(size: usize) -> Option<Self> {

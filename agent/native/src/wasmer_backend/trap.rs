@@ -5,6 +5,7 @@ use wasmer_types::TrapCode;
 use wasmer_vm::Trap;
 
 use crate::engine::Ending;
+use crate::fault::{Fault, Kind};
 use crate::host::Halt;
 use crate::trap;
 
@@ -20,20 +21,28 @@ pub fn ending(trap: Trap, dry: bool) -> Ending {
         return Ending::OutOfFuel { function };
     }
     let offset = place.map(|frame| frame.module_offset() as u64);
-    trap::ending(code.map_or(trap::OUT_OF_MEMORY, known), function, offset)
+    match code {
+        Some(code) => known(code).map_or_else(|| unknown(code), |found| trap::ending(found, function, offset)),
+        None => Ending::Fault(Fault::out_of_memory("the engine's own")),
+    }
 }
 
-fn known(code: TrapCode) -> trap::Trap {
+/// A code for a feature that is off.
+fn unknown(code: TrapCode) -> Ending {
+    Ending::Fault(Fault::new(Kind::Internal, format!("the engine failed: {code}; please report this with the module")))
+}
+
+fn known(code: TrapCode) -> Option<trap::Trap> {
     match code {
-        TrapCode::StackOverflow => trap::STACK_OVERFLOW,
-        TrapCode::HeapAccessOutOfBounds => trap::MEMORY,
-        TrapCode::TableAccessOutOfBounds => trap::TABLE,
-        TrapCode::IndirectCallToNull => trap::NULL_ELEMENT,
-        TrapCode::BadSignature => trap::OTHER_TYPE,
-        TrapCode::IntegerOverflow => trap::OVERFLOW,
-        TrapCode::BadConversionToInteger => trap::CONVERSION,
-        TrapCode::IntegerDivisionByZero => trap::DIVISION,
-        TrapCode::UnreachableCodeReached => trap::UNREACHABLE,
-        _ => trap::UNKNOWN,
+        TrapCode::StackOverflow => Some(trap::STACK_OVERFLOW),
+        TrapCode::HeapAccessOutOfBounds => Some(trap::MEMORY),
+        TrapCode::TableAccessOutOfBounds => Some(trap::TABLE),
+        TrapCode::IndirectCallToNull => Some(trap::NULL_ELEMENT),
+        TrapCode::BadSignature => Some(trap::OTHER_TYPE),
+        TrapCode::IntegerOverflow => Some(trap::OVERFLOW),
+        TrapCode::BadConversionToInteger => Some(trap::CONVERSION),
+        TrapCode::IntegerDivisionByZero => Some(trap::DIVISION),
+        TrapCode::UnreachableCodeReached => Some(trap::UNREACHABLE),
+        _ => None,
     }
 }

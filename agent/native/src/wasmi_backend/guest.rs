@@ -130,7 +130,7 @@ impl engine::Guest for Guest {
         }
         let done = self.instantiate();
         self.drain();
-        done.map_err(|error| trap::instantiation(&error))?;
+        done.map_err(|error| trap::ending(&error))?;
         match self.callee(START) {
             Some(start) => self.enter(|guest| guest.call(start, [0; 2])).map(drop),
             None => Ok(()),

@@ -14,9 +14,11 @@ use crate::host::{Host, Offer};
 use crate::limits::Limits;
 
 /// The version of the crate, as in `Cargo.toml`.
-const VERSION: &str = "2.0.0";
+const VERSION: &str = "1.1.0";
 /// Bytes of the guest's stack, as on Wasmer.
 const STACK: usize = 1 << 20;
+/// Calls within calls; wasmi keeps some 30 bytes for each beside the stack.
+const DEPTH: usize = STACK / 32;
 
 pub struct Program {
     engine: Engine,
@@ -33,6 +35,9 @@ fn translate(wasm: &[u8]) -> Result<(Engine, Module), String> {
         // Lazily, the guest would pay for its translation.
         .compilation_mode(CompilationMode::Eager)
         .set_max_stack_height(STACK)
+        .set_max_recursion_depth(DEPTH)
+        // No run begins on the stack of the one before it.
+        .set_max_cached_stacks(0)
         .wasm_multi_memory(false)
         .wasm_tail_call(false)
         .wasm_custom_page_sizes(false)

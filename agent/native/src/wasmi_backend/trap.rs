@@ -1,10 +1,10 @@
 //! wasmi's errors in waspi's words. It does not tell where in the guest they happened.
 
-use wasmi::errors::{ErrorKind, InstantiationError};
+use wasmi::errors::{ErrorKind, InstantiationError, MemoryError, TableError};
 use wasmi::{Error, TrapCode};
 
 use crate::engine::Ending;
-use crate::fault::Kind;
+use crate::fault::{Fault, Kind};
 use crate::host::Halt;
 use crate::trap;
 
@@ -12,35 +12,43 @@ pub fn ending(error: &Error) -> Ending {
     if let Some(halt) = error.downcast_ref::<Halt>() {
         return Ending::Halted(halt.clone());
     }
-    match error.as_trap_code() {
-        Some(TrapCode::OutOfFuel) => Ending::OutOfFuel { function: None },
-        Some(code) => trap::ending(known(code), None, None),
-        None => Ending::Trap { kind: Kind::Internal, message: error.to_string(), function: None, offset: None },
+    if let Some(code) = error.as_trap_code() {
+        return match code {
+            TrapCode::OutOfFuel => Ending::OutOfFuel { function: None },
+            code => known(code).map_or_else(|| unknown(error), |found| trap::ending(found, None, None)),
+        };
     }
-}
-
-/// Segments that do not fit are traps of the guest; the rest cannot happen to a module that was surveyed and linked.
-pub fn instantiation(error: &Error) -> Ending {
     match error.kind() {
-        ErrorKind::Instantiation(InstantiationError::ElementSegmentDoesNotFit { .. }) => {
+        // Traps that wasmi has no code for.
+        ErrorKind::Table(TableError::CopyOutOfBounds)
+        | ErrorKind::Instantiation(InstantiationError::ElementSegmentDoesNotFit { .. }) => {
             trap::ending(trap::TABLE, None, None)
         }
-        _ => ending(error),
+        ErrorKind::Memory(MemoryError::OutOfSystemMemory)
+        | ErrorKind::Table(TableError::OutOfSystemMemory)
+        | ErrorKind::Instantiation(
+            InstantiationError::FailedToInstantiateMemory(_) | InstantiationError::FailedToInstantiateTable(_),
+        ) => Ending::Fault(Fault::out_of_memory(&error.to_string())),
+        _ => unknown(error),
     }
 }
 
-fn known(code: TrapCode) -> trap::Trap {
+/// What cannot happen to a module that was surveyed and linked.
+fn unknown(error: &Error) -> Ending {
+    Ending::Fault(Fault::new(Kind::Internal, format!("the engine failed: {error}; please report this with the module")))
+}
+
+fn known(code: TrapCode) -> Option<trap::Trap> {
     match code {
-        TrapCode::StackOverflow => trap::STACK_OVERFLOW,
-        TrapCode::MemoryOutOfBounds => trap::MEMORY,
-        TrapCode::TableOutOfBounds => trap::TABLE,
-        TrapCode::IndirectCallToNull => trap::NULL_ELEMENT,
-        TrapCode::BadSignature => trap::OTHER_TYPE,
-        TrapCode::IntegerOverflow => trap::OVERFLOW,
-        TrapCode::BadConversionToInteger => trap::CONVERSION,
-        TrapCode::IntegerDivisionByZero => trap::DIVISION,
-        TrapCode::UnreachableCodeReached => trap::UNREACHABLE,
-        TrapCode::OutOfSystemMemory => trap::OUT_OF_MEMORY,
-        _ => trap::UNKNOWN,
+        TrapCode::StackOverflow => Some(trap::STACK_OVERFLOW),
+        TrapCode::MemoryOutOfBounds => Some(trap::MEMORY),
+        TrapCode::TableOutOfBounds => Some(trap::TABLE),
+        TrapCode::IndirectCallToNull => Some(trap::NULL_ELEMENT),
+        TrapCode::BadSignature => Some(trap::OTHER_TYPE),
+        TrapCode::IntegerOverflow => Some(trap::OVERFLOW),
+        TrapCode::BadConversionToInteger => Some(trap::CONVERSION),
+        TrapCode::IntegerDivisionByZero => Some(trap::DIVISION),
+        TrapCode::UnreachableCodeReached => Some(trap::UNREACHABLE),
+        TrapCode::OutOfFuel | TrapCode::GrowthOperationLimited => None,
     }
 }
