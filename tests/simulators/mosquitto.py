@@ -75,6 +75,14 @@ class Mosquitto:
         """What the broker has written so far."""
         return self._log.read_text()
 
+    @staticmethod
+    def client(program: str, *arguments: str) -> str:
+        """Run ``mosquitto_pub`` or ``mosquitto_sub`` against this machine; what it printed."""
+        done = subprocess.run(
+            [program, "-V", "5", "-h", "127.0.0.1", *arguments], capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
     def start(self) -> None:
         """Start and wait until it takes connections."""
         program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"

@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "doctor": "waspi.cli.doctor.command",
     "keys": "waspi.cli.keys",
     "broker": "waspi.cli.broker",
+    "device": "waspi.cli.device",
     "repo": "waspi.cli.repo",
     "golden": "waspi.cli.golden",
     "depot": "waspi.cli.depot",

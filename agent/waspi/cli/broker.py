@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import shutil
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +13,9 @@ from waspi.cli.console import note, write_json, write_line
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
 from waspi.cli.json_option import JsonOption
-from waspi.errors import OperatorError, UsageError
-from waspi.fleet.authority import Authority, Issued
+from waspi.errors import UsageError
+from waspi.fleet.broker_folder import BrokerFolder, MemberKind, issue_server
 from waspi.fleet.broker_plan import BrokerPlan
-from waspi.fleet.mosquitto_config import access_list, configuration
 from waspi.protocol.ids import check_id
 
 app = typer.Typer(
@@ -33,7 +31,7 @@ def broker() -> None:
 @app.command(
     epilog=examples(
         "waspi broker config --dir /etc/waspi/broker --devices pi-1,pi-2 --host broker.lan",
-        "waspi broker config --dir ./broker --devices pi-3   (again: adds pi-3, keeps all others)",
+        "waspi broker config --dir ./broker --devices pi-3 --group kitchen   (again: adds pi-3, keeps all others)",
         "waspi push --broker mqtts://broker.lan:8884 --ca ca.crt --cert ops.crt --key ops.key --device pi-1 ...",
     )
 )
@@ -42,6 +40,9 @@ def config(
     folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Folder to write to; made if missing.")],
     devices: Annotated[
         list[str] | None, typer.Option("--devices", metavar="ID,...", help="Devices that get a certificate.")
+    ] = None,
+    groups: Annotated[
+        list[str] | None, typer.Option("--group", metavar="ID,...", help="Groups of the devices that are named.")
     ] = None,
     operators: Annotated[
         list[str] | None, typer.Option("--operators", metavar="ID,...", help="Operators; by default ops.")
@@ -69,6 +70,9 @@ def config(
 ) -> int:
     """Write mosquitto.conf with mutual TLS, an access list, and certificates for the broker, devices and operators.
 
+    A broker that runs by the folder on this machine reads it again at once. A device reads the jobs of its groups
+    alone: name them with --group. waspi device adds, renews and removes single devices.
+
     Call it again to add devices: certificates that are there are kept, and options that are not stated again are as
     they were; a certificate that ends within 30 days is replaced when its member is named. devices-ca.key,
     operators-ca.key and ca.key can make new members of the fleet; move them to a safe place when you are done, and
@@ -78,7 +82,8 @@ def config(
     operator_ids = [check_id(name, "operator") for name in _split(operators)] or ["ops"]
     both = sorted(set(device_ids) & set(operator_ids))
     if both:
-        raise UsageError(f"{both[0]} is a device and an operator; the access list tells them apart by name")
+        raise UsageError(f"{both[0]} is named as a device and as an operator; choose another id for one of them")
+    group_ids = [check_id(name, "group") for name in _split(groups)]
     folder = folder.absolute()
     stated: dict[str, Any] = {
         "hosts": tuple(hosts) if hosts else None,
@@ -93,19 +98,18 @@ def config(
     plan = replace(plan, **{name: value for name, value in stated.items() if value is not None})
     if plan.device_port == plan.operator_port:
         raise UsageError(f"devices and operators need a port each; both are {plan.device_port}")
-    try:
-        (folder / "data").mkdir(parents=True, exist_ok=True)
-        server = Authority(folder, "ca").issue_server(
-            folder / "server.crt", folder / "server.key", list(plan.hosts), days
-        )
-        issued = _issue(folder, "devices", device_ids, days) | _issue(folder, "operators", operator_ids, days)
-        (folder / "mosquitto.conf").write_text(configuration(plan), encoding="utf-8")
-        members = (_members(folder, "devices"), _members(folder, "operators"))
-        (folder / "acl").write_text(access_list(plan.fleet, *members), encoding="utf-8")
-        plan.save()
-        _hand_over(plan, [folder / "data", folder / "server.key", folder / "acl"])
-    except OSError as error:
-        raise OperatorError(f"cannot write {error.filename}: {error.strerror}") from error
+    broker = BrokerFolder(plan)
+    server = issue_server(folder, plan.hosts, days)
+    issued = {name: broker.issue(MemberKind.DEVICE, name, days) for name in device_ids}
+    issued |= {name: broker.issue(MemberKind.OPERATOR, name, days) for name in operator_ids}
+    if groups is not None:
+        for name in device_ids:
+            broker.set_groups(name, group_ids)
+    broker.write()
+    absent = broker.hand_over()
+    if absent is not None:
+        note(absent)
+    reloaded = broker.reload()
     if as_json:
         write_json({"config": str(folder / "mosquitto.conf"), "new": sorted(n for n, i in issued.items() if i.new)})
         return ExitCode.OK
@@ -113,21 +117,21 @@ def config(
         write_line(f"{name}: {files.certificate} {files.key}{'' if files.new else ' (kept)'}")
     note(f"server certificate {'made' if server.new else 'kept'}; clients trust it by {folder / 'ca.crt'}")
     member, url = folder / "operators" / operator_ids[0], f"mqtts://{plan.hosts[0]}:{plan.operator_port}"
-    note(f"start it: mosquitto -c {folder / 'mosquitto.conf'}")
+    if reloaded:
+        note("the broker has read it again")
+    else:
+        note(f"start it: mosquitto -c {folder / 'mosquitto.conf'}")
+        note(how_to_reload(folder))
     note(f"check it: waspi doctor --broker {url} --ca {folder / 'ca.crt'} --cert {member}.crt --key {member}.key")
     return ExitCode.OK
 
 
-def _issue(folder: Path, kind: str, names: list[str], days: int) -> dict[str, Issued]:
-    authority = Authority(folder, f"{kind}-ca")
-    return {
-        name: authority.issue_client(folder / kind / f"{name}.crt", folder / kind / f"{name}.key", name, days)
-        for name in names
-    }
-
-
-def _members(folder: Path, kind: str) -> list[str]:
-    return sorted(path.stem for path in (folder / kind).glob("*.crt"))
+def how_to_reload(folder: Path) -> str:
+    """What to do about a broker that does not run here: until then a new device is refused, or deaf to its groups."""
+    return (
+        f"if it runs elsewhere, or as a service: copy {folder} there, and reload it "
+        "(sudo systemctl reload mosquitto, or kill -HUP its process)"
+    )
 
 
 def _split(values: list[str] | None) -> list[str]:
@@ -145,15 +149,3 @@ def _default_user() -> str:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return str(os.geteuid())
-
-
-def _hand_over(plan: BrokerPlan, paths: list[Path]) -> None:
-    """Let the user that mosquitto becomes read its key and write its store; only root can and has to."""
-    if os.geteuid() != 0 or plan.run_as == "root":
-        return
-    for path in paths:
-        try:
-            shutil.chown(path, plan.run_as)
-        except LookupError:
-            note(f"there is no user {plan.run_as} here; {path} must become readable by the one that mosquitto runs as")
-            return

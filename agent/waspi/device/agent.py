@@ -25,7 +25,8 @@ from waspi.device.ledger import Ledger
 from waspi.device.notify import Notifier
 from waspi.device.outbox import Outbox
 from waspi.device.settings import Config, Sync
-from waspi.errors import BrokerError, StorageError
+from waspi.device.state_folder import open_state_folder
+from waspi.errors import BrokerError
 from waspi.journal.journal import Journal
 from waspi.journal.operations import ForgetDeliveries, Prune
 from waspi.journal.start_record import StartRecord
@@ -71,12 +72,7 @@ class Agent:
         self._next_report = 0.0
         self._next_prune = 0.0
         state = config.state_dir
-        try:
-            state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"{state}: {error.strerror}; choose another device.state_dir or mend its rights"
-            ) from error
+        open_state_folder(state)
 
         topics = Topics(config.fleet)
         self._policy = policy_of(config, topics)

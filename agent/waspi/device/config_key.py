@@ -185,7 +185,8 @@ class Key:
         try:
             return self.kind.read(value, base)
         except ValueError as error:
-            raise table.fail(name, f"expected {self.kind.said}, not {value!r}") from error
+            found = "" if "password" in name else f", not {value!r}"
+            raise table.fail(name, f"expected {self.kind.said}{found}") from error
         except ConfigError as error:
             raise table.fail(name, error.message) from error
 

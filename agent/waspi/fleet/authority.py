@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -14,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from waspi.errors import KeyFileError, OperatorError
+from waspi.errors import KeyFileError
+from waspi.fleet.operator_file import PRIVATE, PUBLIC, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +46,8 @@ class Authority:
     def __init__(self, folder: Path, name: str) -> None:
         self.certificate_path = folder / f"{name}.crt"
         self.key_path = folder / f"{name}.key"
+        self.revoked_path = folder / f"{name}.crl"
+        """The certificates that it took back (a CRL, RFC 5280 section 5)."""
         self._subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"waspi {name}")])
         if self.certificate_path.exists():
             self._subject = _load_certificate(self.certificate_path).subject
@@ -68,9 +70,39 @@ class Authority:
 
         Raises as :meth:`issue_server`.
         """
-        if _is_good(certificate, key):
+        if _is_good(certificate, key) and common_name_of(certificate) == name:
             return Issued(certificate, key, new=False)
         return self._issue(certificate, key, name, ExtendedKeyUsageOID.CLIENT_AUTH, days, None)
+
+    def revoke(self, certificates: Sequence[Path]) -> None:
+        """Take certificates back, for good; the list is written even for none.
+
+        It is signed for as long as an authority lasts: a broker refuses everybody once its list has ended. Raises as
+        :meth:`issue_server`.
+        """
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._subject)
+            .last_update(now - _CLOCK_SKEW)
+            .next_update(now + timedelta(days=AUTHORITY_DAYS))
+        )
+        known = {}
+        if self.revoked_path.exists():
+            known = {each.serial_number: each for each in x509.load_pem_x509_crl(self.revoked_path.read_bytes())}
+        for path in certificates:
+            serial = _load_certificate(path).serial_number
+            revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now - _CLOCK_SKEW)
+            known.setdefault(serial, revoked.build())
+        for each in known.values():
+            builder = builder.add_revoked_certificate(each)
+        signed = builder.sign(self._key("take a certificate back"), hashes.SHA256())
+        write_file(self.revoked_path, signed.public_bytes(Encoding.PEM), PUBLIC)
+
+    def _key(self, purpose: str) -> ec.EllipticCurvePrivateKey:
+        if not self.key_path.exists():
+            raise KeyFileError(f"{self.key_path} is not here; bring it back to {purpose}")
+        return _load_key(self.key_path)
 
     def _issue(
         self,
@@ -81,9 +113,7 @@ class Authority:
         days: int,
         names: x509.SubjectAlternativeName | None,
     ) -> Issued:
-        if not self.key_path.exists():
-            raise KeyFileError(f"{self.key_path} is not here; bring it back to issue a certificate for {name}")
-        authority = _load_key(self.key_path)
+        authority = self._key(f"issue a certificate for {name}")
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = (
@@ -94,8 +124,8 @@ class Authority:
         )
         if names is not None:
             builder = builder.add_extension(names, critical=False)
-        _write(key_path, _pem(key), 0o600)
-        _write(certificate, builder.sign(authority, hashes.SHA256()).public_bytes(Encoding.PEM), 0o644)
+        write_file(key_path, _pem(key), PRIVATE)
+        write_file(certificate, builder.sign(authority, hashes.SHA256()).public_bytes(Encoding.PEM), PUBLIC)
         return Issued(certificate, key_path, new=True)
 
     def _make(self) -> None:
@@ -105,8 +135,8 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_key_usage(authority=True), critical=True)
         )
-        _write(self.key_path, _pem(key), 0o600)
-        _write(self.certificate_path, builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM), 0o644)
+        write_file(self.key_path, _pem(key), PRIVATE)
+        write_file(self.certificate_path, builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM), PUBLIC)
 
     def _builder(
         self, issuer: ec.EllipticCurvePrivateKey, subject: x509.Name, key: ec.EllipticCurvePublicKey, days: int
@@ -133,6 +163,12 @@ def _is_good(certificate: Path, key: Path) -> bool:
 def expiry_of(path: Path) -> datetime:
     """Give the moment at which a certificate file expires; raises :class:`KeyFileError`."""
     return _load_certificate(path).not_valid_after_utc
+
+
+def common_name_of(path: Path) -> str:
+    """Give the common name in a certificate file; raises :class:`KeyFileError`."""
+    names = _load_certificate(path).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else ""
 
 
 def _key_usage(*, authority: bool) -> x509.KeyUsage:
@@ -184,16 +220,3 @@ def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.new")
-        temporary.unlink(missing_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        temporary.replace(path)
-    except OSError as error:
-        raise OperatorError(f"cannot write {path}: {error.strerror}") from error

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from waspi.errors import ConfigError
+from waspi.fleet.operator_file import PUBLIC, write_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +31,10 @@ class BrokerPlan:
     bind: str = ""
     """Address to listen on; empty: all."""
     max_packet_kib: int = 8192
+    groups: Mapping[str, list[str]] = field(default_factory=dict)
+    """Device id to its groups, of the devices that are in some."""
+    leaving: list[str] = field(default_factory=list)
+    """Devices that were removed here, and whose session at the broker could not be ended yet."""
 
     def remembered(self) -> Self:
         """Give the plan that :meth:`save` wrote to the folder, this one where there is none.
@@ -46,9 +52,7 @@ class BrokerPlan:
             raise ConfigError(f"{path} is no JSON; mend it, or remove it and state every option again") from error
         known: dict[str, Any] = {name: value for name, value in asdict(self).items() if name != "folder"}
         known["hosts"] = list(self.hosts)
-        if type(values) is not dict or {name: type(value) for name, value in values.items()} != {
-            name: type(value) for name, value in known.items()
-        }:
+        if type(values) is not dict or any(type(value) is not type(known.get(name)) for name, value in values.items()):
             raise ConfigError(
                 f"{path} does not hold what waspi broker config wrote; remove it, state every option again"
             )
@@ -56,6 +60,6 @@ class BrokerPlan:
         return replace(self, **values)
 
     def save(self) -> None:
-        """Write it to its folder; raises ``OSError``."""
+        """Write it to its folder. Raises :class:`OperatorError`."""
         values = {name: value for name, value in asdict(self).items() if name != "folder"}
-        (self.folder / FILE).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        write_file(self.folder / FILE, json.dumps(values, indent=2) + "\n", PUBLIC)

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from waspi.errors import KeyFileError
+from waspi.fleet.operator_file import PRIVATE, PUBLIC, make_folder
 from waspi.protocol.ids import check_id
 
 PRIVATE_SUFFIX = ".key"
@@ -43,13 +44,22 @@ class KeyFile:
         check_id(key_id, "key")
         private = Ed25519PrivateKey.generate()
         path = folder / f"{key_id}{PRIVATE_SUFFIX}"
+        public = path.with_suffix(PUBLIC_SUFFIX)
+        make_folder(folder, 0o700)
+        for each in (path, public):
+            if each.exists():
+                raise KeyFileError(f"{each} exists; choose another id, or move that key away")
+        made = []
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write_new(path, private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
-            _write_new(path.with_suffix(PUBLIC_SUFFIX), _public_pem(private.public_key()), 0o644)
-        except FileExistsError as error:
-            raise KeyFileError(f"{error.filename} exists; choose another id, or move that key away") from error
+            for each, content, mode in (
+                (public, _public_pem(private.public_key()), PUBLIC),
+                (path, private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), PRIVATE),
+            ):
+                _write_new(each, content, mode)
+                made.append(each)
         except OSError as error:
+            for each in made:  # half a key would be found instead of the other's
+                each.unlink()
             raise KeyFileError(f"cannot write the key {path}: {error.strerror}") from error
         return cls(key_id, path)
 
@@ -127,6 +137,7 @@ def _public_pem(key: Ed25519PublicKey) -> bytes:
 def _write_new(path: Path, content: bytes, mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, mode)  # whatever the umask is
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from waspi.protocol.topics import Topics
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from waspi.fleet.broker_plan import BrokerPlan
 
@@ -17,10 +18,13 @@ KIB = 1024
 def configuration(plan: BrokerPlan) -> str:
     """Give ``mosquitto.conf``: two TLS listeners that know clients by certificate, bounded queues, nobody anonymous."""
     folder = plan.folder
+    revoked = {name: _revoked(folder / f"{name}-ca.crl") for name in ("devices", "operators")}
     bind = f" {plan.bind}" if plan.bind else ""
     return f"""\
 # Written by: waspi broker config. Run it with: mosquitto -c {folder}/mosquitto.conf
 user {plan.run_as}
+# waspi device tells the process of this file when access list or certificates have changed (SIGHUP).
+pid_file {folder}/data/mosquitto.pid
 
 allow_anonymous false
 acl_file {folder}/acl
@@ -51,7 +55,7 @@ listener {plan.device_port}{bind}
 cafile {folder}/devices-ca.crt
 certfile {folder}/server.crt
 keyfile {folder}/server.key
-tls_version tlsv1.2
+{revoked["devices"]}tls_version tlsv1.2
 require_certificate true
 use_identity_as_username true
 use_username_as_clientid true
@@ -61,30 +65,43 @@ listener {plan.operator_port}{bind}
 cafile {folder}/operators-ca.crt
 certfile {folder}/server.crt
 keyfile {folder}/server.key
-tls_version tlsv1.2
+{revoked["operators"]}tls_version tlsv1.2
 require_certificate true
 use_identity_as_username true
 """
 
 
-def access_list(fleet: str, devices: Sequence[str], operators: Sequence[str]) -> str:
-    """Give the access list: what is not named is refused. ``%u`` is the common name of a client's certificate."""
+def _revoked(file: Path) -> str:
+    return f"crlfile {file}\n" if file.exists() else ""
+
+
+def operator_name(operator: str) -> str:
+    """The common name of an operator's certificate, by which the access list knows it; no device's id has a colon."""
+    return f"operator:{operator}"
+
+
+def access_list(fleet: str, devices: Mapping[str, Iterable[str]], operators: Sequence[str]) -> str:
+    """Give the access list: what is not named is refused.
+
+    ``devices`` are ids with the groups of each. ``%u`` is the common name of a client's certificate: a device's id.
+    """
     root = Topics(fleet).root
     own = f"{root}/device/%u"
-    asked = ("job", "run/+", "cancel/+", "sync-query", "chunk/+")
-    told = ("result/+", "status/+", "presence", "reported", "sync")
+    asked = ("job", "run/#", "cancel/+", "sync-query", "chunk/+", "record/+")
+    told = ("result/+", "error/+", "status/+", "presence", "reported", "sync", "flow/+", "depot/get")
     lines = [
         "# Written by: waspi broker config. Whoever is taken out of it gets no answers and no group's jobs.",
         "",
         "# Every client: the topics of the device that it is.",
         *(f"pattern read {own}/{what}" for what in asked),
         *(f"pattern write {own}/{what}" for what in told),
+        "pattern write reply/+/%u",
     ]
-    for device in devices:
+    for device, groups in devices.items():
         lines += [
             "",
             f"user {device}",
-            f"topic read {root}/group/+/job",
+            *(f"topic read {root}/group/{group}/job" for group in sorted(groups)),
             f"topic read {root}/depot/timestamp",
             f"topic write {root}/depot/get",
             "topic write reply/#",
@@ -92,7 +109,7 @@ def access_list(fleet: str, devices: Sequence[str], operators: Sequence[str]) ->
     for operator in operators:
         lines += [
             "",
-            f"user {operator}",
+            f"user {operator_name(operator)}",
             *(f"topic write {root}/device/+/{what}" for what in asked),
             *(f"topic read {root}/device/+/{what}" for what in told),
             f"topic write {root}/group/+/job",

@@ -33,7 +33,9 @@ class MadeBroker:
     def make(self, devices: str) -> Finished:
         ports = ["--port", str(self.device_port), "--operator-port", str(self.operator_port)]
         where = ["--dir", str(self.folder), "--host", "127.0.0.1", "--bind", "127.0.0.1", "--run-as", "root"]
-        return waspi("broker", "config", *where, *ports, "--devices", devices, "--json", home=self.home)
+        return waspi(
+            "broker", "config", *where, *ports, "--devices", devices, "--group", "attic", "--json", home=self.home
+        )
 
     def tls(self, member: str) -> Tls:
         return Tls(self.folder / "ca.crt", self.folder / f"{member}.crt", self.folder / f"{member}.key")
@@ -78,8 +80,11 @@ def test_mosquitto_starts_with_it_and_lets_the_right_ones_in(made: MadeBroker) -
                 heard = operator.comes_back(f"{root}/device/pi-1/{topic}", on=result, timeout_s=LONG_S)
                 assert heard is not None, topic
             device.reflect(f"{root}/group/attic/job", "reply/ops/answer")
+            device.reflect(f"{root}/group/cellar/job", "reply/ops/answer")
             heard = operator.comes_back(f"{root}/group/attic/job", on="reply/ops/answer", timeout_s=LONG_S)
             assert heard is not None
+            # A group that it is not in is none of its business.
+            assert operator.comes_back(f"{root}/group/cellar/job", on="reply/ops/answer", timeout_s=0.5) is None
             # A device neither hears nor speaks for another, nor gives orders.
             device.reflect(f"{root}/device/pi-2/job", "reply/ops/stolen")
             assert operator.comes_back(f"{root}/device/pi-2/job", on="reply/ops/stolen", timeout_s=0.5) is None
@@ -132,7 +137,7 @@ def test_again_adds_a_device_and_keeps_the_others(made: MadeBroker) -> None:
     assert made.make("pi-3").document["new"] == ["pi-3"]
     assert {path: path.read_bytes() for path in before} == before
     acl = (made.folder / "acl").read_text()
-    assert all(f"user {name}\n" in acl for name in ("pi-1", "pi-2", "pi-3", "ops"))
+    assert all(f"user {name}\n" in acl for name in ("pi-1", "pi-2", "pi-3", "operator:ops"))
     assert (made.folder / "devices" / "pi-3.key").stat().st_mode & 0o077 == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from functools import partial
@@ -11,7 +12,10 @@ from typing import Any
 import pytest
 
 from tests.integration.cli.command import Finished, waspi
+from tests.integration.cli.guest import APPEND
 from tests.native.syscall_numbers import NUMBERS
+from waspi import _wasmer
+from waspi.cli.config_example import example
 from waspi.cli.doctor.finding import Area, Finding, Level, exit_code_of, look
 from waspi.cli.doctor.machine import clock
 from waspi.cli.exit_code import ExitCode
@@ -172,3 +176,71 @@ def test_modules_that_are_not_there_fail(tmp_path: Path) -> None:
     config.write_text(f'[broker]\nurl = "mqtt://h"\n{updates}')
     checked = waspi("config", "check", str(config), home=tmp_path)
     assert f"updates.ca: cannot read {tmp_path}/web.crt" in checked.error_line
+
+
+@pytest.mark.parametrize(
+    ("broker", "found"),
+    [
+        ('password = "sesame"', "broker.password holds a password"),
+        ('url = "mqtt://pi-7:sesame@127.0.0.1:1"', "broker.url holds a password"),
+    ],
+)
+def test_a_password_in_the_configuration_is_found_whatever_else_it_says(
+    tmp_path: Path, broker: str, found: str
+) -> None:
+    """Files that began as `waspi config example` speak of password_file in a comment."""
+    key = broker.partition(" = ")[0]
+    lines = example().replace("127.0.0.1:1883", "127.0.0.1:1").splitlines()
+    lines[next(at for at, line in enumerate(lines) if line.removeprefix("# ").startswith(f"{key} = "))] = broker
+    config = tmp_path / "device.toml"
+    config.write_text("\n".join(lines))
+    config.chmod(0o644)
+    secrets = [each for each in _doctor(tmp_path, config) if each["what"] == "secrets"]
+    assert [each["level"] for each in secrets] == ["warn", "fail"]
+    assert secrets[0]["found"].startswith(found)
+    assert secrets[1]["found"] == f"everybody may read {config}"
+    assert "sesame" not in str(secrets)
+    config.chmod(0o600)
+    assert [each["level"] for each in _doctor(tmp_path, config) if each["what"] == "secrets"] == ["warn"]
+
+
+def test_files_that_everybody_may_write_are_found(tmp_path: Path) -> None:
+    config, module = tmp_path / "device.toml", tmp_path / "append.wasm"
+    module.write_bytes(_wasmer.wat2wasm(APPEND.encode()))
+    config.write_text('[broker]\nurl = "mqtt://127.0.0.1:1"\n[modules.append]\npath = "append.wasm"\n')
+    for path in (config, module):
+        path.chmod(0o666)
+    found = [each["found"] for each in _doctor(tmp_path, config) if each["what"] == "files"]
+    assert found == [f"everybody may write {config}", f"everybody may write {module}"]
+
+
+def test_a_state_folder_that_others_may_write_is_found_and_the_agent_refuses_it(tmp_path: Path) -> None:
+    config, state = tmp_path / "device.toml", tmp_path / "state"
+    config.write_text(f'[device]\nstate_dir = "{state}"\n[broker]\nurl = "mqtt://127.0.0.1:1"\n')
+    state.mkdir()
+    state.chmod(0o777)
+    assert [each["found"] for each in _doctor(tmp_path, config) if each["what"] == "state folder"] == [
+        f"others may write {state}"
+    ]
+    refused = waspi("agent", "--config", str(config), home=tmp_path)
+    assert (refused.code, f"others may write {state}" in refused.err) == (78, True)
+    state.chmod(0o700)
+    assert [each for each in _doctor(tmp_path, config) if each["what"] == "state folder"] == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to somebody else")
+def test_a_state_folder_of_another_user_is_refused(tmp_path: Path) -> None:
+    config, state = tmp_path / "device.toml", tmp_path / "state"
+    config.write_text(f'[device]\nstate_dir = "{state}"\n[broker]\nurl = "mqtt://127.0.0.1:1"\n')
+    state.mkdir(mode=0o700)
+    os.chown(state, 65534, -1)
+    refused = waspi("agent", "--config", str(config), home=tmp_path)
+    assert (refused.code, f"{state} belongs to user 65534" in refused.err) == (78, True)
+    (state / "journal.db").touch()
+    found = [each["found"] for each in _doctor(tmp_path, config) if each["what"] == "state folder"]
+    assert found == [f"{state}/journal.db belongs to user 0, not to user 65534"]
+
+
+def _doctor(home: Path, config: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = waspi("doctor", "--config", str(config), "--json", home=home).document["findings"]
+    return found

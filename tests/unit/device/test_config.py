@@ -125,6 +125,7 @@ def test_a_default_stands_once() -> None:
         ("[broker]\nkeepalive_s = true\n", "broker.keepalive_s: expected whole number"),
         ("[broker]\npassword_file = 'gone'\n", "broker.password_file: cannot read .*gone"),
         ("[broker]\npassword = 'x'\npassword_file = 'y'\n", "broker.password: there is a password_file as well"),
+        ("[broker]\npassword = 1234\n", "broker.password: expected text$"),
         ("[broker.tls]\nkey = 'k'\n", "broker.tls.key: certificate and key go together"),
         ("[queue]\nidle_s = 'long'\n", "queue.idle_s: expected number from 0 to 86400, not 'long'"),
         ("[journal]\nsync = 'some'\n", 'journal.sync: expected "full" or "off", not \'some\''),

@@ -28,6 +28,16 @@ def test_no_key_is_overwritten(tmp_path: Path) -> None:
     assert KeyFile.find(tmp_path, "ops").seed() == before
 
 
+def test_a_key_beside_a_public_one_of_that_id_is_not_made(tmp_path: Path) -> None:
+    """It would be found instead of the public key that is there, and sign what no device trusts."""
+    KeyFile.create(tmp_path / "elsewhere", "ops").path.with_suffix(".pub").rename(tmp_path / "ops.pub")
+    before = (tmp_path / "ops.pub").read_bytes()
+    with pytest.raises(KeyFileError, match=r"ops\.pub exists"):
+        KeyFile.create(tmp_path, "ops")
+    assert [path.name for path in tmp_path.glob("ops.*")] == ["ops.pub"]
+    assert (tmp_path / "ops.pub").read_bytes() == before
+
+
 def test_key_that_others_may_read_does_not_sign(tmp_path: Path) -> None:
     key = KeyFile.create(tmp_path, "ops")
     key.path.chmod(0o640)

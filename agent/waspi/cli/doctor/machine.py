@@ -11,6 +11,7 @@ from pathlib import Path
 from waspi import _wasmer
 from waspi.cli.doctor.finding import Area, Finding, Level, look
 from waspi.device.clock import Clock
+from waspi.device.state_folder import faults_of
 from waspi.journal.inspect import check, summarize
 
 MIB = 1024 * 1024
@@ -25,6 +26,7 @@ def look_at_machine(state_dir: Path, required: tuple[str, ...]) -> Iterator[Find
     """Look at the machine; ``required`` are the parts of the sandbox that the configuration demands."""
     yield from look(Area.DEVICE, "clock", lambda: [clock(Clock())])
     yield from look(Area.DEVICE, "disk", lambda: disk(state_dir))
+    yield from look(Area.DEVICE, "state folder", lambda: state_folder(state_dir))
     yield from look(Area.DEVICE, "journal", lambda: journal(state_dir))
     yield from look(Area.DEVICE, "memory cgroup", lambda: [memory_cgroup()])
     yield from look(Area.DEVICE, "sandbox", lambda: sandbox(required))
@@ -78,6 +80,19 @@ def disk(state_dir: Path) -> Iterator[Finding]:
             f"{place} is on {kind}: jobs are forgotten when the power goes",
             "set device.state_dir to a disk (with an overlay file system: to a partition outside of it)",
         )
+
+
+def state_folder(state_dir: Path) -> Iterator[Finding]:
+    """Look at whose the state folder is; the agent refuses one that others may write."""
+    if not state_dir.exists():
+        return
+    owner = state_dir.stat().st_uid
+    for found, todo in faults_of(state_dir, owner):
+        yield Finding(Area.DEVICE, "state folder", Level.FAIL, found, todo)
+    if os.geteuid() not in {0, owner}:
+        found = f"{state_dir} belongs to user {owner}, this is user {os.geteuid()}"
+        todo = "run the agent and the doctor as that user (the doctor also as root)"
+        yield Finding(Area.DEVICE, "state folder", Level.WARN, found, todo)
 
 
 def journal(state_dir: Path) -> Iterator[Finding]:

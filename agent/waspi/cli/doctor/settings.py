@@ -10,7 +10,7 @@ from pathlib import Path
 
 from waspi.cli.doctor.finding import Area, Finding, Level, look
 from waspi.device.catalog import files_of
-from waspi.device.settings import MIB, Config, Sync
+from waspi.device.settings import CONFIG, MIB, Config, Sync
 from waspi.errors import KeyFileError
 from waspi.fleet.authority import SOON, expiry_of
 from waspi.protocol.policy import InlinePolicy, JobsPolicy
@@ -54,13 +54,23 @@ def policy(config: Config) -> Iterator[Finding]:
 
 def secrets_on_disk(config: Config, file: Path) -> Iterator[Finding]:
     """Look at who may read passwords and keys."""
-    tls_key = config.broker.tls.key
-    secret = [path for path in (tls_key,) if path is not None and path.exists()]
-    if config.broker.password is not None and "password_file" not in file.read_text(encoding="utf-8"):
+    broker = config.broker
+    secret = [path for path in (broker.tls.key, broker.password_file) if path is not None and path.exists()]
+    inline = {
+        "broker.password": broker.password is not None and broker.password_file is None,
+        "broker.url": broker.address.password is not None,
+    }
+    for key in (key for key, is_there in inline.items() if is_there):
+        todo = "put it into a file of its own, mode 600, and name that: broker.password_file"
+        yield Finding(Area.CONFIG, "secrets", Level.WARN, f"{key} holds a password, in the configuration itself", todo)
+    if any(inline.values()):
         secret.append(file)
     for path in secret:
         if path.stat().st_mode & stat.S_IROTH:
             yield Finding(Area.CONFIG, "secrets", Level.FAIL, f"everybody may read {path}", f"run: chmod o= {path}")
+    for path in (file, *(each for _, each in CONFIG.files(config) if each.exists())):
+        if path.stat().st_mode & stat.S_IWOTH:
+            yield Finding(Area.CONFIG, "files", Level.FAIL, f"everybody may write {path}", f"run: chmod o-w {path}")
 
 
 def certificates(config: Config) -> Iterator[Finding]:
@@ -71,15 +81,11 @@ def certificates(config: Config) -> Iterator[Finding]:
         try:
             end = expiry_of(path)
         except KeyFileError as error:
-            yield Finding(Area.CONFIG, "certificate", Level.FAIL, error.message, "make one: waspi broker config")
+            yield Finding(Area.CONFIG, "certificate", Level.FAIL, error.message, "make one: waspi device add")
             continue
         left = end - datetime.now(UTC)
         level = Level.FAIL if left < timedelta() else Level.WARN if left < SOON else Level.OK
-        todo = (
-            ""
-            if level is Level.OK
-            else "make a new one: waspi broker config --devices ... (those that end soon are replaced)"
-        )
+        todo = "" if level is Level.OK else f"make a new one where the broker is set up: waspi device renew {config.id}"
         yield Finding(Area.CONFIG, "certificate", level, f"{path} ends on {end:%Y-%m-%d}", todo)
 
 

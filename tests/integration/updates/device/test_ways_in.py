@@ -15,7 +15,7 @@ import pytest
 from tests.integration.updates.device.rig import Rig, Watcher, module
 from tests.simulators.mosquitto import Mosquitto
 from waspi.fleet.authority import Authority
-from waspi.fleet.mosquitto_config import access_list
+from waspi.fleet.mosquitto_config import access_list, operator_name
 
 BALLAST = 400_000
 
@@ -134,13 +134,13 @@ def test_the_rights_that_a_broker_of_ours_grants_are_enough_and_one_session_carr
     """The updater has no session of its own: with ``use_username_as_clientid`` it would end the agent's."""
     acl = tmp_path / "acl"
     rig = Rig(tmp_path)
-    acl.write_text(access_list("default", ["pi-1"], ["ops"]))
+    acl.write_text(access_list("default", {"pi-1": ["kitchen"]}, ["ops"]))
     extra = f"allow_anonymous true\nlog_type all\nacl_file {acl}\nuser root\n"
     rig.broker = Mosquitto(tmp_path / "strict", extra=extra)
-    monkeypatch.setattr(Watcher, "username", "ops")
+    monkeypatch.setattr(Watcher, "username", operator_name("ops"))
     with rig:
         rig.desk.release("1.0.0", wasm=module("<1.0.0>", ballast=BALLAST))
-        rig.depot(username="ops")
+        rig.depot(username=operator_name("ops"))
         agent = rig.agent(broker='username = "pi-1"\nwill_delay_s = 0')
         agent.start()
         rig.watcher.until_state("1.0.0", "TRIAL")
