@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 TARGET ?=
 
-.PHONY: help setup demo demo-ota test test-wasmi check format docs bench fuzz soak wheel cross test-arm test-boot lock clean
+.PHONY: help setup demo demo-ota test test-wasmi conformance check format docs bench fuzz soak wheel cross test-arm test-boot lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,7 +20,11 @@ test: setup ## The whole test suite
 	@$(PY) -m pytest
 
 test-wasmi: setup ## The tests of the engine on wasmi, which 32-bit boards have
-	@PYTHONPATH=build/wasmi $(PY) -m pytest -q -p no:cacheprovider tests/native tests/guests
+	@PYTHONPATH=build/wasmi $(PY) -m pytest -q -p no:cacheprovider tests/native tests/guests tests/conformance
+
+conformance: setup ## The WebAssembly suite on Wasmer and wasmi: compiled, loaded, limited, in workers; prints a table
+	@$(PY) -m tests.conformance.run
+	@PYTHONPATH=build/wasmi $(PY) -m tests.conformance.run
 
 check: setup ## Format, lint, types, layers, stubs, clippy
 	@$(PY) -m ruff format --check agent tests guests bench cross
@@ -65,6 +69,7 @@ cross: ## ARM wheels, wheelhouses and Debian packages into dist/ (TARGET=aarch64
 
 test-arm: setup ## The test suite on an ARM board under QEMU user mode (TARGET=aarch64|armv7; needs root)
 	@cross/setup
+	@$(PY) -m tests.conformance.suite
 	@$(PY) -m cross.usertest --target $(or $(TARGET),$(error say TARGET=aarch64 or TARGET=armv7))
 
 test-boot: setup ## A whole board in QEMU: install, run, kill, starve, cut the power, purge (needs root; PIP=1: by pip, too)

@@ -18,6 +18,7 @@ SOURCES = (
     "tests",
     "guests",
     "build/guests",
+    "build/conformance",
     "pyproject.toml",
     "README.md",
     "systemd",
