@@ -43,10 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _open_standard_streams() -> None:
-    """Make streams that came closed /dev/null: else what is opened next has their number, and is written to."""
+    """Make streams that came closed /dev/null: else what is opened next has their number, and is written to.
+
+    Standard output becomes one that cannot be written to: a command whose result nobody gets must not end well.
+    """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            descriptor = os.open(os.devnull, os.O_RDWR)
+            descriptor = os.open(os.devnull, os.O_RDONLY if name == "stdout" else os.O_RDWR)
             if descriptor != number:
                 os.dup2(descriptor, number)
                 os.close(descriptor)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from waspi.cli.console import complain, complain_of, escape_what_the_terminal_lacks
+from waspi.cli.console import complain, complain_of, drop_stdout, note, set_up_streams, stdout
 from waspi.cli.exit_code import ExitCode, exit_code_of
 from waspi.errors import WaspiError
 
@@ -83,9 +83,19 @@ def main(argv: Sequence[str]) -> int:
 
     A traceback comes before it only where waspi itself is at fault.
     """
-    escape_what_the_terminal_lacks()
+    set_up_streams()
     try:
-        result = typer.main.get_command(app).main(args=list(argv), prog_name="waspi", standalone_mode=False)
+        try:
+            result = typer.main.get_command(app).main(args=list(argv), prog_name="waspi", standalone_mode=False)
+            with stdout():
+                pass  # --help, too, has to reach its reader
+        except SystemExit as error:
+            if not isinstance(error.__context__, BrokenPipeError):
+                raise
+            drop_stdout()  # click ends with 1, which says that a guest failed
+            return ExitCode.PIPE
+    except typer.Exit as error:
+        return error.exit_code
     except WaspiError as error:
         complain_of(error)
         return exit_code_of(error)
@@ -107,9 +117,11 @@ def _end_by(error: Exception, argv: Sequence[str]) -> ExitCode:
     if isinstance(error, ImportError) and "_wasmer" in str(error):
         complain("device", f"the native module does not load: {error}; reinstall waspi")
     elif isinstance(error, OSError):
+        drop_stdout()  # it may be what failed; what came out before is flushed
         complain("device", f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
     else:
-        traceback.print_exception(error)
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            note(line)
         complain("device", f"a fault of waspi itself, please report the lines above: {type(error).__name__}: {error}")
     return ExitCode.DEVICE
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from waspi.cli import config_example
-from waspi.cli.console import write_bytes, write_line
+from waspi.cli.console import write_line, write_text
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
 from waspi.device.catalog import files_of
@@ -49,12 +49,12 @@ def _check_files(config: Config) -> None:
 @app.command(epilog=examples("waspi config example > device.toml"))
 def example() -> int:
     """Print a configuration with every key, its default and its unit."""
-    write_bytes(config_example.example().encode())
+    write_text(config_example.example())
     return ExitCode.OK
 
 
 @app.command(epilog=examples("waspi config reference | less"))
 def reference() -> int:
     """Print what every key means, which values it takes and its default, as Markdown."""
-    write_bytes(config_example.reference().encode())
+    write_text(config_example.reference())
     return ExitCode.OK

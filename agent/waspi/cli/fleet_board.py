@@ -59,6 +59,8 @@ class FleetBoard:
 def json_of_event(event: FleetEvent) -> dict[str, object]:
     """Give an event for scripts, one document a line."""
     document: dict[str, object] = {"event": str(event.kind), "at": round(event.at, 3), "device": event.device.id}
+    if event.device.unreadable:
+        document["unreadable"] = event.device.unreadable
     if event.kind is EventKind.PRESENCE:
         return {**document, **json_of_presence(event.device)}
     if event.kind is EventKind.REPORTED:
@@ -73,7 +75,8 @@ def json_of_event(event: FleetEvent) -> dict[str, object]:
 
 def json_of_device(view: DeviceView) -> dict[str, object]:
     """Give a device for scripts."""
-    return {"device": view.id, **json_of_presence(view), "reported": json_of_reported(view)}
+    unreadable = {"unreadable": view.unreadable} if view.unreadable else {}
+    return {"device": view.id, **json_of_presence(view), **unreadable, "reported": json_of_reported(view)}
 
 
 def json_of_presence(view: DeviceView) -> dict[str, object]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
+
+from waspi.cli.cell import cell
+from waspi.cli.moment import local_time
 
 if TYPE_CHECKING:
     from waspi.fleet.registry import DeviceView
@@ -25,7 +27,7 @@ def render(views: Iterable[DeviceView]) -> Table:
     for heading in ("device", "presence", "agent", "groups", "modules", "last job", "sandbox"):
         table.add_column(heading, no_wrap=heading == "device", overflow="fold")
     for view in views:
-        table.add_row(Text(view.id), _presence(view), *_said(view.reported))
+        table.add_row(cell(view.id), _presence(view), *_said(view))
     return table
 
 
@@ -38,49 +40,47 @@ def sandbox_of(reported: Reported) -> str:
 def _presence(view: DeviceView) -> Text:
     presence = view.presence
     if presence is None:
-        return Text("never seen", style="yellow")
+        return cell("unreadable" if view.unreadable else "never seen", "red" if view.unreadable else "yellow")
     if presence.degraded:
-        return Text(presence.degraded, style="yellow")
-    text = Text(f"{view.state} since {_time(presence.since)}", style=_COLOURS.get(view.state, "yellow"))
+        return cell(presence.degraded, "yellow")
+    text = cell(f"{view.state} since {local_time(presence.since)}", _COLOURS.get(view.state, "yellow"))
     if view.reported is not None and view.reported.clock_unset:
         text.append(" (its clock is not set)", style="yellow")
     return text
 
 
-def _said(reported: Reported | None) -> tuple[Text, Text, Text, Text, Text]:
+def _said(view: DeviceView) -> tuple[Text, Text, Text, Text, Text]:
+    reported = view.reported
+    unreadable = cell(f"cannot be read: {_cut(view.unreadable)}", "red") if view.unreadable else Text()
     if reported is None:
-        return Text(), Text(), Text(), Text(), Text()
+        return Text(), Text(), unreadable, Text(), Text()
     job = reported.last_job
     posture = sandbox_of(reported)
     return (
-        Text(f"{reported.version} {reported.engine}"),
-        Text(", ".join(reported.groups)),
-        _modules(reported),
-        Text(f"{job.state} {_time(job.at)}\n{job.id}" if job is not None else ""),
-        Text(posture, style="green" if posture == "full" else "yellow"),
+        cell(f"{reported.version} {reported.engine}"),
+        cell(", ".join(reported.groups)),
+        Text("\n").join([unreadable, _modules(reported)] if view.unreadable else [_modules(reported)]),
+        Text("\n").join([cell(f"{job.state} {local_time(job.at)}"), cell(job.id)]) if job is not None else Text(),
+        cell(posture, "green" if posture == "full" else "yellow"),
     )
 
 
 def _modules(reported: Reported) -> Text:
     lines = [_module(module) for module in reported.modules]
     if reported.updates:
-        lines.append(Text(f"no updates: {_cut(reported.updates)}", style="yellow"))
+        lines.append(cell(f"no updates: {_cut(reported.updates)}", "yellow"))
     return Text("\n").join(lines)
 
 
 def _module(module: ReportedModule) -> Text:
-    text = Text(f"{module.name}@{module.version} ")
-    text.append(module.state, style=_MODULE_COLOURS.get(module.state, ""))
+    text = cell(f"{module.name}@{module.version} ")
+    text.append_text(cell(module.state, _MODULE_COLOURS.get(module.state, "")))
     if module.reason:
-        text.append(f" ({_cut(module.reason)})")
+        text.append_text(cell(f" ({_cut(module.reason)})"))
     if module.available:
-        text.append(f", {module.available} available", style="cyan")
+        text.append_text(cell(f", {module.available} available", "cyan"))
     return text
 
 
 def _cut(reason: str) -> str:
     return reason if len(reason) <= _REASON else f"{reason[: _REASON - 1]}…"
-
-
-def _time(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).astimezone().strftime("%m-%d %H:%M")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from waspi.abi_description import abi_from
-from waspi.cli.console import note, write_line
+from waspi.cli.console import note, write_text
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
 from waspi.cli.input_source import read_input
@@ -60,7 +60,7 @@ def record(
     pairs = record_pairs(wasm_of(module), data, abi=abi_from(abi), limits=load_limits(limits))
     text = dump_golden(pairs)
     if out is None:
-        write_line(text.rstrip("\n"))
+        write_text(text)
         return ExitCode.OK
     try:
         out.write_text(text, encoding="utf-8")

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from waspi.cli.config_example import example
-from waspi.cli.console import write_line
+from waspi.cli.console import write_line, write_text
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
 from waspi.errors import StorageError, UsageError
@@ -90,7 +90,7 @@ def install_service(
     program = Path(sys.argv[0]).absolute() if Path(sys.argv[0]).name == "waspi" else Path(sys.prefix) / "bin" / "waspi"
     name, settings, _ = _service(depot=depot)
     if show:
-        write_line(unit(name, program).rstrip("\n"))
+        write_text(unit(name, program))
         return ExitCode.OK
     for path in install(root, program, depot=depot):
         write_line(f"wrote {path}")

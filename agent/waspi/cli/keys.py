@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from waspi.cli.console import note, write_json, write_line
+from waspi.cli.console import note, write_json, write_line, write_text
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
 from waspi.cli.json_option import JsonOption
@@ -38,7 +38,7 @@ def new(
     key = KeyFile.create(folder or keys_folder(), key_id)
     note(f"private key: {key.path} (keep it; waspi push --sign {key_id} uses it)")
     note("paste into the configuration of the devices that shall trust it:")
-    write_line(key.toml())
+    write_text(key.toml())
     return ExitCode.OK
 
 
@@ -69,7 +69,7 @@ def show(
     if as_json:
         write_json(_row(key))
     else:
-        write_line(key.toml())
+        write_text(key.toml())
     return ExitCode.OK
 
 

@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from waspi.cli.cell import cell
 from waspi.fleet.rollout.outcome import Outcome
 from waspi.fleet.rollout.phase import Phase
 
@@ -66,9 +67,9 @@ def render(record: RolloutRecord, census: Census, now: float) -> Group:
         table.add_row(Text(outcome), Text(str(number), justify="right"), Text(bar, style=style))
     lines: list[Text | Table] = [head, table]
     if record.reason:
-        lines.append(Text(record.reason, style="yellow"))
+        lines.append(cell(record.reason, "yellow"))
     failures = sorted(census.reasons.items())
-    lines += [Text(f"{device}: {reason}", style="red") for device, reason in failures[:_MOST_REASONS]]
+    lines += [cell(f"{device}: {reason}", "red") for device, reason in failures[:_MOST_REASONS]]
     if failures[_MOST_REASONS:]:
         lines.append(Text(f"and {len(failures) - _MOST_REASONS} others", style="red"))
     return Group(*lines)

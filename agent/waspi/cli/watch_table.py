@@ -1,16 +1,19 @@
-"""The live table of ``waspi watch``."""
+"""The live tables of ``waspi watch``; they fit 80 columns."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from waspi.cli.cell import cell
+from waspi.cli.moment import local_time
+
 if TYPE_CHECKING:
     from waspi.cli.fleet_board import FleetBoard
+    from waspi.fleet.registry import DeviceView
 
 _COLOURS = {
     "online": "green",
@@ -24,30 +27,37 @@ _OTHER_COLOUR = "yellow"
 
 def render(board: FleetBoard, *, jobs: int) -> Group:
     """Give the board as tables: all devices, and the newest ``jobs`` jobs. What devices say is shown as plain text."""
-    devices = Table(title="devices", expand=True)
-    for heading in ("device", "state", "since", "version", "engine", "groups", "modules", "jobs"):
-        devices.add_column(heading, no_wrap=heading in {"device", "state"})
+    devices = Table(title="devices", expand=True, padding=(0, 1), pad_edge=False)
+    for heading, ratio in (("device", 3), ("state", 2), ("since", None), ("groups", 2), ("modules", 5), ("jobs", None)):
+        devices.add_column(
+            heading, no_wrap=heading != "modules", ratio=ratio, justify="right" if heading == "jobs" else "left"
+        )
     for _, view in sorted(board.devices.items()):
-        reported = view.reported
-        since = "" if view.presence is None else _time(view.presence.since)
-        state = view.presence.degraded if view.presence and view.presence.degraded else view.state
-        cells = [view.id, "", since, "", "", "", "", ""]
-        if reported is not None:
-            modules = ", ".join(f"{module.name}@{module.version} {module.state}" for module in reported.modules)
-            done = str(reported.counters.get("succeeded", ""))
-            cells[3:] = [reported.version, reported.engine, ", ".join(reported.groups), modules, done]
-        texts = [Text(cell) for cell in cells]
-        texts[1] = Text(state, style=_COLOURS.get(state, _OTHER_COLOUR))
-        devices.add_row(*texts)
-    lines = Table(title="jobs", expand=True)
-    for heading in ("time", "device", "job", "state", "note"):
-        lines.add_column(heading, no_wrap=True, ratio=1 if heading == "note" else None)
+        devices.add_row(*_device(view))
+    lines = Table(title="jobs", expand=True, padding=(0, 1), pad_edge=False)
+    for heading, ratio in (("time", None), ("device", 3), ("job", 4), ("state", None), ("note", 4)):
+        lines.add_column(heading, no_wrap=True, ratio=ratio)
     for line in list(reversed(board.jobs.values()))[:jobs]:
-        state_text = Text(line.state, style=_COLOURS.get(line.state, _OTHER_COLOUR))
         note = f"try {line.attempt} {line.note}" if line.attempt > 1 else line.note
-        lines.add_row(_time(line.at), Text(line.device), Text(line.id), state_text, Text(note))
+        state = cell(line.state, _COLOURS.get(line.state, _OTHER_COLOUR))
+        lines.add_row(local_time(line.at, "%H:%M:%S"), cell(line.device), cell(line.id), state, cell(note))
     return Group(devices, lines)
 
 
-def _time(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).astimezone().strftime("%m-%d %H:%M:%S")
+def _device(view: DeviceView) -> list[Text]:
+    reported, presence = view.reported, view.presence
+    state = view.state
+    told = [cell(f"{each.name}@{each.version} {each.state}") for each in reported.modules] if reported else []
+    if presence is not None and presence.degraded:
+        state = "degraded"
+        told.insert(0, cell(presence.degraded, "yellow"))
+    if view.unreadable:
+        told.insert(0, cell(f"cannot be read: {view.unreadable}", "red"))
+    return [
+        cell(view.id),
+        cell(state, _COLOURS.get(state, _OTHER_COLOUR)),
+        cell("" if presence is None else local_time(presence.since)),
+        cell(", ".join(view.groups)),
+        Text(", ").join(told),
+        cell("" if reported is None else str(reported.counters.get("succeeded", ""))),
+    ]

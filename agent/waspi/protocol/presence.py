@@ -46,7 +46,7 @@ def decode_presence(data: bytes) -> Presence:
     return Presence(
         state=PresenceState(state),
         boot=field.identifier(fields, "boot", "presence"),
-        since=field.integer(fields.get("since"), "presence: 'since'"),
+        since=field.integer(fields.get("since"), "presence: 'since'", most=field.MAX_TIME),
         degraded=json_document.text_field(fields, "degraded", "presence") if "degraded" in fields else "",
     )
 

@@ -23,6 +23,8 @@ from waspi.protocol.ids import is_digest, is_id, is_version, shown
 MAX_BYTES: Final = 256 * 1024
 MAX_ENTRIES: Final = 1024
 """Modules, groups, labels, counters, layers: each no more than this."""
+MAX_NAME: Final = 256
+"""Characters of a label's, a counter's, a layer's name."""
 MAX_REASON: Final = 256
 """Characters; what is longer is cut when it is encoded."""
 
@@ -133,7 +135,8 @@ def decode_reported(data: bytes) -> Reported:
         groups=tuple(_group(group) for group in _list(fields.get("groups"), "groups")),
         labels=_texts(fields.get("labels"), "labels"),
         counters={
-            key: field.integer(value, f"reported state: 'counters' {shown(key)}") for key, value in counters.items()
+            _name(key, "counters"): field.integer(value, f"reported state: 'counters' {shown(key)}")
+            for key, value in counters.items()
         },
         deployments=_serials(fields["deployments"]) if "deployments" in fields else {},
         last_job=_last_job(fields["last_job"]) if "last_job" in fields else None,
@@ -184,7 +187,7 @@ def _last_job(value: object) -> LastJob:
     return LastJob(
         id=field.identifier(value, "id", what),
         state=JobState(state),
-        at=field.integer(value.get("at"), f"{what}: 'at'"),
+        at=field.integer(value.get("at"), f"{what}: 'at'", most=field.MAX_TIME),
     )
 
 
@@ -213,4 +216,10 @@ def _map(value: object, key: str) -> dict[str, object]:
 
 def _texts(value: object, key: str) -> dict[str, str]:
     entries = _map(value, key)
-    return {name: field.text(entry, f"reported state: '{key}.{shown(name)}'") for name, entry in entries.items()}
+    return {
+        _name(name, key): field.text(entry, f"reported state: '{key}.{shown(name)}'") for name, entry in entries.items()
+    }
+
+
+def _name(value: str, key: str) -> str:
+    return field.text(value, f"reported state: a name in {key!r}", longest=MAX_NAME)

@@ -50,5 +50,5 @@ def decode_status(data: bytes) -> StatusChange:
         device=field.identifier(fields, "device", "status"),
         state=JobState(field.member(fields.get("state"), "status: 'state'", _STATES)),
         attempt=field.integer(fields.get("attempt"), "status: 'attempt'"),
-        at=field.integer(fields.get("at"), "status: 'at'"),
+        at=field.integer(fields.get("at"), "status: 'at'", most=1000 * field.MAX_TIME),
     )

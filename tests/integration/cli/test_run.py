@@ -138,7 +138,7 @@ def test_version_names_engine_and_processor(tmp_path: Path) -> None:
         ("2>&-", "MODULE", 0, OUTPUT),
         ("2>&-", "/nowhere.wasm", 2, b""),
         ("<&-", "MODULE", 0, OUTPUT),
-        ("0<&- 1>&- 2>&-", "MODULE", 0, b""),
+        ("0<&- 1>&- 2>&-", "MODULE", 4, b""),  # nobody gets the output: that is no success
     ],
 )
 def test_standard_streams_that_came_closed(tmp_path: Path, closed: str, module: str, code: int, out: bytes) -> None:
@@ -151,3 +151,26 @@ def test_standard_streams_that_came_closed(tmp_path: Path, closed: str, module: 
 def test_no_input_because_there_is_none(tmp_path: Path) -> None:
     done = waspi("run", guest.write(tmp_path, guest.APPEND), home=tmp_path, within=["sh", "-c", 'exec "$0" "$@" <&-'])
     assert (done.code, done.out) == (0, b"<---- This is your string"), done.err
+
+
+@pytest.mark.parametrize(
+    ("where", "code", "said"),
+    [
+        (">&-", 4, "standard output is closed"),
+        (">/dev/full", 4, "No space left on device"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "--help"])
+def test_lost_output_is_no_success(tmp_path: Path, command: str, where: str, code: int, said: str) -> None:
+    arguments = ("run", guest.write(tmp_path, guest.APPEND), INPUT) if command == "run" else ("--help",)
+    done = waspi(*arguments, home=tmp_path, within=["sh", "-c", f'exec "$0" "$@" {where}'])
+    assert (done.code, len(done.err.splitlines())) == (code, 1)
+    assert said in done.err or command == "--help"
+    assert done.err.startswith("waspi: device: ")
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("push", "--help"), ("config", "example")])
+def test_a_reader_that_goes_early_ends_a_command_quietly(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    script = 'set -o pipefail; "$0" "$@" | (exec <&-); exit "${PIPESTATUS[0]}"'
+    done = waspi(*arguments, home=tmp_path, within=["bash", "-c", script])
+    assert (done.code, done.err) == (141, "")

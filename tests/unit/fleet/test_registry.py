@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+
+import pytest
+
 from waspi.fleet.registry import Registry
 from waspi.protocol.presence import Presence, PresenceState, encode_presence
 from waspi.protocol.reported import Reported, encode_reported
@@ -18,12 +22,33 @@ def test_stale_will_does_not_end_a_newer_session() -> None:
     assert registry.get("pi-7").state == "offline"
 
 
-def test_broken_messages_are_no_news() -> None:
+BROKEN = (b"{", b"[]", b"\xff", b'{"state":"maybe"}', b"[" * 5000)
+
+
+@pytest.mark.parametrize("payload", BROKEN)
+def test_a_broken_message_marks_its_device_and_keeps_what_was_known(payload: bytes) -> None:
     registry = Registry()
-    for payload in (b"{", b"[]", b"\xff", b'{"state":"maybe"}', b"[" * 5000):
-        assert not registry.presence("pi-7", payload)
-        assert not registry.reported("pi-7", payload)
-    assert registry.all() == {}
+    said = encode_reported(Reported("1", "e", "a", "boot-1", groups=("attic",)))
+    registry.reported("pi-7", said)
+    assert registry.reported("pi-7", payload)
+    assert not registry.reported("pi-7", payload)  # no news
+    assert registry.presence("pi-7", payload)
+    view = registry.get("pi-7")
+    assert view.groups == ("attic",)
+    assert "reported state" in view.unreadable
+    assert "presence" in view.unreadable
+    assert not registry.get("pi-8").unreadable
+    assert registry.reported("pi-7", said)
+    assert "reported state" not in registry.get("pi-7").unreadable
+    assert registry.presence("pi-7", b"")
+    assert not registry.get("pi-7").unreadable
+
+
+@pytest.mark.parametrize("since", [-1, 2**63, 31_556_952_000_000_000, 1e300, True, "now"])
+def test_a_time_that_no_calendar_has_is_a_mark_not_an_error(since: object) -> None:
+    registry = Registry()
+    registry.presence("pi-7", json.dumps({"state": "online", "boot": "b", "since": since}).encode())
+    assert "'since'" in registry.all()["pi-7"].unreadable
 
 
 def test_cleared_retained_messages_take_the_device_out() -> None:

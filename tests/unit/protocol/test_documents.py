@@ -12,7 +12,8 @@ from waspi.protocol.presence import Presence, PresenceState, decode_presence, en
 from waspi.protocol.reported import Reported, ReportedModule, decode_reported, encode_reported
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
-presences = st.builds(Presence, st.sampled_from(list(PresenceState)), ids, counts, words)
+seconds = st.integers(0, 253_402_300_799)
+presences = st.builds(Presence, st.sampled_from(list(PresenceState)), ids, seconds, words)
 modules = st.builds(ReportedModule, ids, versions, digests, st.sampled_from(["ACTIVE", "TRIAL"]), words)
 reporteds = st.builds(
     Reported,

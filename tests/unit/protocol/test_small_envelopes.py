@@ -11,7 +11,9 @@ from waspi.protocol import cbor
 from waspi.protocol.cancel import MAX_REASON, decode_cancel, encode_cancel
 from waspi.protocol.status import StatusChange, decode_status, encode_status
 
-statuses = st.builds(StatusChange, ids, ids, st.sampled_from(list(JobState)), counts, counts)
+statuses = st.builds(
+    StatusChange, ids, ids, st.sampled_from(list(JobState)), counts, st.integers(0, 253_402_300_799_000)
+)
 
 
 @given(statuses)

@@ -1,6 +1,5 @@
 """``waspi doctor``: the command."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -86,9 +85,7 @@ def _findings(file: Path | None, at: BrokerOptions) -> Iterator[Finding]:
 
 
 def _tell(finding: Finding) -> None:
-    level = f"{finding.level:<5}"
-    if sys.stdout.isatty():
-        level = typer.style(level, fg=_COLOURS[finding.level])
-    write_line(f"{level} {finding.area}: {finding.what}: {finding.found}")
+    said = f" {finding.area}: {finding.what}: {finding.found}"
+    write_line(said, head=f"{finding.level:<5}", colour=_COLOURS[finding.level])
     if finding.todo:
         write_line(f"      -> {finding.todo}")
