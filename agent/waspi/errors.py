@@ -310,10 +310,29 @@ class RepositoryError(OperatorError):
 
 
 class BrokerError(WaspiError):
-    """The broker, or the way to it, is at fault."""
+    """The broker, or the way to it, is at fault.
+
+    ``code``: the reason code that the broker gave (MQTT 5.0, 2.4), 0 to 255, or ``None`` when it gave none.
+    """
 
     fault = Fault.BROKER
     kind = "broker"
+
+    def __init__(self, message: str = "", code: int | None = None) -> None:
+        super().__init__(*([message] if message else []))
+        self.code = code
+
+    @property
+    def final(self) -> bool:
+        """Whether the same message would be refused at every later time, too (``bool``).
+
+        A quota (0x97) or an access list (0x87) may be different tomorrow: who tries again decides for how long.
+        """
+        return self.code in _FINAL
+
+
+_FINAL = frozenset({0x90, 0x95, 0x99, 0x9A, 0x9B})
+"""Topic name invalid, packet too large, payload format invalid, retain or QoS not supported."""
 
 
 class UnreachableBrokerError(BrokerError):
@@ -322,10 +341,29 @@ class UnreachableBrokerError(BrokerError):
     kind = "broker-unreachable"
 
 
+class BrokenPacketError(BrokerError):
+    """The broker sent bytes that are no packet of MQTT 5.0, or one that nobody asked for.
+
+    ``packet_id``: that of a QoS 1 message which can never be read, so that it can be acknowledged; else 0.
+    """
+
+    kind = "broken-packet"
+
+    def __init__(self, message: str = "", packet_id: int = 0) -> None:
+        super().__init__(message)
+        self.packet_id = packet_id
+
+
 class RefusedByBrokerError(BrokerError):
     """The broker answered with a reason code that is no success (MQTT 5.0, 2.4)."""
 
     kind = "broker-refused"
+
+
+class SessionTakenOverError(RefusedByBrokerError):
+    """A second client uses this client id (MQTT 5.0, reason 0x8E): told, not fought with."""
+
+    kind = "session-taken-over"
 
 
 class UnheardError(BrokerError):

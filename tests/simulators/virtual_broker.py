@@ -7,7 +7,7 @@ keeps for the device) survives that, unless the broker loses its memory.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from waspi.errors import BrokerError, RefusedByBrokerError, UnheardError, UnreachableBrokerError
@@ -57,9 +57,13 @@ class VirtualBroker:
             link.down.appendleft(replace(again, connection=link.connection_number))
         return True
 
-    def subscribe(self, filters: list[str]) -> None:
+    def subscribe(self, filters: Collection[str]) -> None:
         assert self._session is not None
         self._session.filters.update(filters)
+
+    def unsubscribe(self, filters: Collection[str]) -> None:
+        assert self._session is not None
+        self._session.filters.difference_update(filters)
 
     def deliver(self, topic: str, payload: bytes, *, reply_to: str, correlation: bytes | None, retain: bool) -> None:
         """A publisher has published; without a session nobody is there to get it."""
@@ -138,8 +142,15 @@ class VirtualLink:
         self.up.append((message.packet_id, 0))
         return True
 
-    def subscribe(self, filters: list[str]) -> None:
+    def subscribe(self, filters: Collection[str]) -> None:
         self._broker.subscribe(filters)
+
+    def unsubscribe(self, filters: Collection[str]) -> None:
+        self._broker.unsubscribe(filters)
+
+    def subscribe_only(self, filters: Collection[str], had: Collection[str] = ()) -> None:
+        self.unsubscribe(set(had) - set(filters))
+        self.subscribe(filters)
 
     def flush(self) -> None: ...
 

@@ -1,44 +1,90 @@
 """One connection to the broker: one paho client object, thrown away with it.
 
-paho connects, subscribes, pings and reads every packet that is rare or wrong; the packets of the hot path go past it as
-bytes (:mod:`waspi.mqtt.packet`). With a new object for each connection no packet id can leak into the next one. paho's
+paho connects, subscribes and reads the answers to that; PUBLISH, PUBACK and pings go past it as bytes
+(:mod:`waspi.mqtt.packet`). With a new object for each connection no packet id can leak into the next one. paho's
 callbacks only append to :attr:`Connection.events`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import socket
+import logging
 from collections import deque
-from typing import Any, cast
+from time import monotonic
 
-from paho.mqtt import _packet
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from waspi.errors import (
+    BrokenPacketError,
     BrokerError,
-    ConfigError,
     RefusedByBrokerError,
+    SessionTakenOverError,
     TlsError,
     UnheardError,
     UnreachableBrokerError,
 )
 from waspi.model.value import value
+from waspi.mqtt.acknowledgements import Acknowledgements, Entry
+from waspi.mqtt.address import BrokerAddress
 from waspi.mqtt.message import Incoming, Outgoing, ServerLimits
-from waspi.mqtt.packet import KIND, PUBACK, PUBLISH, puback, publish, read_puback, read_publish
+from waspi.mqtt.packet import (
+    CONNACK,
+    KIND,
+    NAMES,
+    PINGREQ,
+    PINGRESP,
+    PUBACK,
+    PUBLISH,
+    Refusal,
+    puback,
+    publish,
+    pubrec_refused,
+    read_puback,
+    read_publish,
+)
+from waspi.mqtt.paho_client import PahoClient
 from waspi.mqtt.settings import LinkSettings, Tls
 from waspi.mqtt.stream import Stream
 
 _ALL = 1 << 30
 _SUCCESS = MQTTErrorCode.MQTT_ERR_SUCCESS
-_TAKEN_OVER = 0x8E
+_LARGEST_FOR_PAHO = 4096
+"""Bytes of a packet that is no PUBLISH; paho's parser copies the rest of a packet for each property."""
 _UNHEARD = 0x10  # no matching subscribers (MQTT 5.0, 3.4.2.1)
 _FAILURE = 0x80  # reason codes from here on are failures (MQTT 5.0, 2.4)
+_WRONG_VERSION = 0x84
+_NOT_AUTHORIZED = 0x87
+_TAKEN_OVER = 0x8E
+_TOO_LARGE = 0x95
+_QUIET = 0.75
+"""Part of the keep-alive after which a ping is due: one that is due later would come too late at times."""
+
+_CONNACK_MEANS = {
+    0x85: "the client id is refused",
+    0x86: "user name or password are wrong",
+    _NOT_AUTHORIZED: "user name or password are wrong, or this user may not connect",
+    0x8A: "this client is banned",
+    0x97: "the broker's quota is used up",
+}
+_PUBACK_MEANS = {
+    0x80: "unspecified error",
+    0x83: "implementation specific error",
+    _NOT_AUTHORIZED: "this user may not write there; check the broker's access list",
+    0x90: "the topic's name is invalid",
+    0x91: "the packet identifier is in use",
+    _TOO_LARGE: "the message is too large for this broker",
+    0x97: "a quota is used up",
+    0x99: "the payload has not the format that it claims",
+    0x9A: "this broker retains nothing",
+    0x9B: "this broker does not take this QoS",
+}
+
+_log = logging.getLogger(__name__)
 
 
 @value
@@ -58,9 +104,9 @@ class Closed:
 
 @value
 class Published:
-    """PUBACK."""
+    """The broker's answer to the publish that was given ``token``."""
 
-    packet_id: int
+    token: int
     refused: BrokerError | None
 
 
@@ -74,62 +120,37 @@ class Subscribed:
 Event = Accepted | Closed | Published | Subscribed | Incoming
 
 
-class _StreamClient(Client):
-    """paho's client on a :class:`Stream`."""
+@value
+class InFlight:
+    """A QoS 1 publish that the broker has not answered."""
 
-    max_packet_bytes = 0
-    stream: Stream | None = None
-
-    def _create_socket(self) -> Any:  # noqa: ANN401 - paho types it by a protocol of its own
-        sock = cast("socket.socket", super()._create_socket())
-        self.stream = Stream(sock, self.max_packet_bytes)
-        return self.stream
-
-    def _sock_recv(self, bufsize: int) -> bytes:
-        """Read from the stream; paho's own method names ``ssl`` in its handlers and so would load it."""
-        if self.stream is None:
-            raise ConnectionError
-        return self.stream.recv(bufsize)
-
-    def next_packet_id(self) -> int:
-        """A packet identifier; paho's SUBSCRIBE takes them from the same row."""
-        return self._mid_generate()
-
-    def note_traffic(self, stream: Stream) -> None:
-        """Tell paho's keep-alive what went past it."""
-        self._last_msg_out = max(self._last_msg_out, stream.spoke_at)
-        self._last_bytes_received = max(self._last_bytes_received, stream.heard_at)
-
-    def _get_proxy(self) -> None:
-        """No proxy: paho would look for one in the environment by way of ``urllib.request``, 3 MB of modules."""
+    token: int
+    topic: str
+    size: int
+    """Bytes of the packet."""
 
 
 class Connection:
     """A connection from TCP to DISCONNECT; ``number`` counts the session's connections."""
 
-    def __init__(self, settings: LinkSettings, number: int) -> None:
+    def __init__(self, settings: LinkSettings, address: BrokerAddress, number: int) -> None:
         self.number = number
+        self.address = address
         self.events: deque[Event] = deque()
         self.keepalive_s = settings.keepalive_s
+        self.in_flight: dict[int, InFlight] = {}
+        """By packet identifier, in the order in which they were sent."""
+        self.acknowledgements = Acknowledgements(settings.receive_maximum, settings.max_packet_bytes)
         self._settings = settings
         self._closed = False
         self._answered = False
-        client = _StreamClient(
-            CallbackAPIVersion.VERSION2,
-            client_id=settings.client_id,
-            protocol=MQTTProtocolVersion.MQTTv5,
-            manual_ack=True,
-            reconnect_on_failure=False,
-        )
-        client.max_packet_bytes = settings.max_packet_bytes
+        self._pinged_at: float | None = None
+        self._told_of_refusal = False
+        client = PahoClient(settings.client_id, settings.max_packet_bytes, self.in_flight)
         client.connect_timeout = settings.connect_timeout_s
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
-        client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
-        # With this callback set paho queues packets and leaves the writing to flush().
-        client.on_socket_register_write = lambda *_: None
-        address = settings.address
         if address.tls:
             from waspi.mqtt.tls import make_context  # noqa: PLC0415 - 4 MB that an agent on plain MQTT does not pay
 
@@ -138,8 +159,10 @@ class Connection:
         if username:
             client.username_pw_set(username, settings.password or address.password)
         if settings.will:
-            properties = Properties(PacketTypes.WILLMESSAGE)
-            properties.WillDelayInterval = settings.will.delay_s
+            properties = None
+            if settings.will.delay_s:  # with a delay of 0 some brokers cut off whoever subscribes to the will later
+                properties = Properties(PacketTypes.WILLMESSAGE)
+                properties.WillDelayInterval = settings.will.delay_s
             client.will_set(settings.will.topic, settings.will.payload, 1, settings.will.retain, properties)
         self._client = client
 
@@ -150,7 +173,7 @@ class Connection:
         properties.SessionExpiryInterval = settings.session_expiry_s
         properties.ReceiveMaximum = settings.receive_maximum
         properties.MaximumPacketSize = settings.max_packet_bytes
-        address = settings.address
+        address = self.address
         try:
             self._client.connect(
                 address.host,
@@ -179,9 +202,12 @@ class Connection:
         """Whether packets were received that :meth:`read` left for the next call."""
         return not self._closed and self.stream.packets > 0
 
+    # --- reading ----------------------------------------------------------------------------------------------------
+
     def read(self, most: int = _ALL) -> None:
         """Take in what the socket holds, ``most`` packets of it; all that came of it stands in :attr:`events`."""
         stream = self.stream
+        kind = 0
         try:
             if not stream.packets:
                 stream.fill()
@@ -190,41 +216,91 @@ class Connection:
             while ends and stream.quota and not self._closed:
                 kind = stream.received[stream.at] & KIND
                 if kind == PUBLISH:
-                    message = read_publish(stream.received, stream.at, ends[0], self.number)
-                    if message is not None:
-                        stream.next()
-                        self.events.append(message)
-                        continue
+                    self._read_publish(stream)
                 elif kind == PUBACK:
                     self._read_puback(stream)
-                    continue
-                result = self._client.loop_read()
-                if result == MQTTErrorCode.MQTT_ERR_PROTOCOL:
-                    self._close(BrokerError(f"{self._settings.address}: the broker sent a broken packet"))
-                elif result != _SUCCESS:
-                    self._close(UnreachableBrokerError(f"{self._settings.address}: the connection is lost"))
+                elif kind == PINGRESP:
+                    stream.next()
+                    self._pinged_at = None
+                else:
+                    self._read_by_paho(stream, kind)
             if stream.ended and not stream.packets:
-                self._close(UnreachableBrokerError(f"{self._settings.address}: the broker closed the connection"))
-        except ConnectionError as error:
-            self._close(UnreachableBrokerError(f"{self._settings.address}: the connection is lost: {words(error)}"))
-        except Exception as error:  # noqa: BLE001 - paho raises whatever a broken packet provokes in it
-            self._close(BrokerError(f"{self._settings.address}: the broker sent a broken packet: {words(error)}"))
+                self._close(UnreachableBrokerError(f"{self.address}: the broker closed the connection"))
+        except OSError as error:
+            self._close(UnreachableBrokerError(f"{self.address}: the connection is lost: {words(error)}"))
+        except BrokenPacketError as error:
+            if error.packet_id:
+                # Nobody will ever read it: unacknowledged it would come again, and end each connection.
+                stream.send(puback(error.packet_id))
+            self._close(self._broken(NAMES.get(kind, "packet"), error.message))
+
+    def _read_publish(self, stream: Stream) -> None:
+        found = read_publish(stream.received, stream.at, stream.ends[0], self.number)
+        stream.next()
+        if isinstance(found, Refusal):
+            self._refuse(found)
+        elif not found.qos or self.acknowledgements.enter(found.packet_id, len(found.payload)) is Entry.NEW:
+            self.events.append(found)
+
+    def _refuse(self, message: Refusal) -> None:
+        if message.qos == 1:
+            if self.acknowledgements.enter(message.packet_id, 0) is not Entry.NEW:
+                return
+            self.acknowledge(message.packet_id)
+        elif message.qos:
+            self.stream.send(pubrec_refused(message.packet_id))
+        if not self._told_of_refusal:
+            self._told_of_refusal = True
+            _log.warning("a message to %r is refused: %s (told once)", message.topic[:200], message.reason)
 
     def _read_puback(self, stream: Stream) -> None:
         """Paho would not know it: it did not send what this answers."""
-        packet_id = read_puback(stream.received, stream.at, stream.ends[0])
-        refused: BrokerError | None = None
-        if packet_id is None:
-            packet = bytes(stream.received[stream.at : stream.ends[0]])
-            body = next(place for place in range(1, len(packet)) if not packet[place] & 0x80) + 1
-            answer = _packet.decode_puback(packet[0], packet[body:], MQTTProtocolVersion.MQTTv5)
-            packet_id = answer.mid
-            if answer.reason.value >= _FAILURE:
-                refused = RefusedByBrokerError(f"{self._settings.address}: publish refused: {answer.reason}")
-            elif answer.reason.value == _UNHEARD:
-                refused = UnheardError(f"{self._settings.address}: nobody is subscribed")
+        packet_id, code, reason = read_puback(stream.received, stream.at, stream.ends[0])
         stream.next()
-        self.events.append(Published(packet_id, refused))
+        sent = self.in_flight.pop(packet_id, None)
+        if sent is None:
+            return
+        refused: BrokerError | None = None
+        if code >= _FAILURE:
+            means = _PUBACK_MEANS.get(code, "a code that MQTT 5.0 does not have for it")
+            said = f", the broker says {reason!r}" if reason else ""
+            told = f"{self.address}: publish to {sent.topic} refused: PUBACK 0x{code:02X} ({means}){said}"
+            refused = RefusedByBrokerError(told, code)
+        elif code == _UNHEARD:
+            refused = UnheardError(f"{self.address}: nobody is subscribed to {sent.topic}", code)
+        self.events.append(Published(sent.token, refused))
+
+    def _read_by_paho(self, stream: Stream, kind: int) -> None:
+        begin, end = stream.at, stream.ends[0]
+        name = NAMES.get(kind, "packet of a reserved kind")
+        if end - begin > _LARGEST_FOR_PAHO:
+            told = f"a {name} of {end - begin} bytes, more than the {_LARGEST_FOR_PAHO} that are read"
+            raise BrokenPacketError(told)
+        packet = bytes(stream.received[begin:end])
+        if packet == bytes((CONNACK, 2, 0, 1)):
+            self._answered = True
+            self._close(self._wrong_version())
+            return
+        try:
+            result = self._client.loop_read()
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 - paho raises whatever a broken packet provokes in it
+            self._close(self._broken(name, f"{packet[:32].hex(' ')} ({words(error)})"))
+            return
+        if result == MQTTErrorCode.MQTT_ERR_PROTOCOL:
+            self._close(self._broken(name, packet[:32].hex(" ")))
+        elif result != _SUCCESS:
+            self._close(UnreachableBrokerError(f"{self.address}: the connection is lost"))
+
+    def _broken(self, name: str, why: str) -> BrokenPacketError:
+        return BrokenPacketError(f"{self.address}: the broker sent a broken {name}: {why}")
+
+    def _wrong_version(self) -> RefusedByBrokerError:
+        told = f"{self.address}: this broker speaks MQTT 3.1.1; waspi needs MQTT 5"
+        return RefusedByBrokerError(told, _WRONG_VERSION)
+
+    # --- writing ----------------------------------------------------------------------------------------------------
 
     def flush(self) -> bool:
         """Write what waits. Returns whether all is written."""
@@ -232,38 +308,57 @@ class Connection:
             return True
         try:
             if self._client.want_write() and self._client.loop_write() != _SUCCESS:
-                self._close(UnreachableBrokerError(f"{self._settings.address}: the connection is lost"))
+                self._close(UnreachableBrokerError(f"{self.address}: the connection is lost"))
                 return True
             return self.stream.flush()
         except OSError as error:
-            self._close(UnreachableBrokerError(f"{self._settings.address}: the connection is lost: {words(error)}"))
+            self._close(UnreachableBrokerError(f"{self.address}: the connection is lost: {words(error)}"))
             return True
 
     def keep_alive(self) -> None:
         """Send PINGREQ when it is due and notice a broker that does not answer; call every few seconds."""
-        if self._closed:
+        if self._closed or not self.keepalive_s:
             return
-        self._client.note_traffic(self.stream)
-        if self._client.loop_misc() != _SUCCESS:
-            self._close(UnreachableBrokerError(f"{self._settings.address}: the broker no longer answers pings"))
+        now, stream = monotonic(), self.stream
+        if self._pinged_at is not None:
+            if now - self._pinged_at >= self.keepalive_s:
+                self._close(UnreachableBrokerError(f"{self.address}: the broker no longer answers pings"))
+        elif now - min(stream.spoke_at, stream.heard_at) >= _QUIET * self.keepalive_s:
+            stream.send(PINGREQ)
+            self._pinged_at = now
 
-    def publish(self, message: Outgoing) -> int:
-        """Hand a PUBLISH to the stream; returns its packet id (0 for QoS 0). Raises ``BrokerError`` when closed."""
+    def publish(self, message: Outgoing, token: int, largest: int | None) -> None:
+        """Hand a PUBLISH to the stream; ``token`` names a QoS 1 message in the broker's answer.
+
+        Raises ``BrokerError`` when closed, and for a message that MQTT cannot say or that is larger than ``largest``.
+        """
         if self._closed:
-            raise UnreachableBrokerError(f"{self._settings.address}: not connected")
+            raise UnreachableBrokerError(f"{self.address}: not connected")
         packet_id = self._client.next_packet_id() if message.qos else 0
-        self.stream.send(publish(message, packet_id))
-        return packet_id
+        packet = publish(message, packet_id)
+        if largest is not None and len(packet) > largest:
+            raise RefusedByBrokerError(f"the broker takes packets of {largest} bytes at most", _TOO_LARGE)
+        self.stream.send(packet)
+        if message.qos:
+            self.in_flight[packet_id] = InFlight(token, message.topic, len(packet))
 
-    def acknowledge(self, packet_id: int) -> None:
-        """PUBACK."""
-        self.stream.send(puback(packet_id))
+    def acknowledge(self, packet_id: int) -> bool:
+        """PUBACK; ``False`` when it waits for those of messages that came before."""
+        ready = self.acknowledgements.settle(packet_id)
+        for each in ready:
+            self.stream.send(puback(each))
+        return packet_id in ready
 
     def subscribe(self, filters: list[str]) -> None:
         """SUBSCRIBE with QoS 1 and Retain As Published, so that a retained message can be told from a live one."""
         options = SubscribeOptions(qos=1, retainAsPublished=True)
         self._client.subscribe([(name, options) for name in filters])
         # What is published next must not overtake it: who reads "online" may count on the subscription.
+        self._client.loop_write()
+
+    def unsubscribe(self, filters: list[str]) -> None:
+        """UNSUBSCRIBE."""
+        self._client.unsubscribe(filters)
         self._client.loop_write()
 
     def disconnect(self, *, with_will: bool = False) -> None:
@@ -285,28 +380,26 @@ class Connection:
     def _close(self, reason: BrokerError) -> None:
         if not self._closed:
             self._closed = True
-            if self._settings.address.tls and not self._answered and not isinstance(reason, RefusedByBrokerError):
+            if self.address.tls and not self._answered and not isinstance(reason, RefusedByBrokerError):
                 # In TLS 1.3 a server refuses a client's certificate only after the handshake has ended for the client.
                 own = self._settings.tls.certificate if self._settings.tls else None
                 what = f"does it accept the certificate {own}?" if own else "does it want a client certificate?"
-                reason = TlsError(f"{self._settings.address}: the broker ended the TLS session unanswered; {what}")
+                reason = TlsError(f"{self.address}: the broker ended the TLS session unanswered; {what}")
             self.events.append(Closed(reason))
 
-    # --- paho's callbacks: translate and append, nothing else ---------------------------------------------------
+    # --- paho's callbacks: translate and append, nothing else -------------------------------------------------------
 
     def _on_connect(
         self, _client: Client, _data: object, flags: ConnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
         self._answered = True
+        if code.value == _WRONG_VERSION:
+            self._close(self._wrong_version())
+            return
         if code.is_failure:
-            hint = {
-                0x85: "the client id is refused",
-                0x86: "user name or password are wrong",
-                0x87: "user name or password are wrong, or this user may not connect",
-                0x8A: "this client is banned",
-                0x97: "the broker's quota is used up",
-            }.get(code.value, str(code))
-            self._close(RefusedByBrokerError(f"{self._settings.address}: connection refused: {hint}"))
+            hint = _CONNACK_MEANS.get(code.value, str(code))
+            told = f"{self.address}: connection refused: CONNACK 0x{code.value:02X}: {hint}"
+            self._close(RefusedByBrokerError(told, code.value))
             return
         known = properties.json() if properties is not None else {}
         limits = ServerLimits(
@@ -320,43 +413,20 @@ class Connection:
     def _on_disconnect(
         self, _client: Client, _data: object, flags: DisconnectFlags, code: ReasonCode, _properties: Properties | None
     ) -> None:
-        address = self._settings.address
         if not flags.is_disconnect_packet_from_server:
             return  # our own side found a fault, and knows better which
         if code.value == _TAKEN_OVER:
-            self._close(SessionTakenOverError(f"{address}: another client connected as {self._settings.client_id!r}"))
-        else:
-            self._close(RefusedByBrokerError(f"{address}: the broker ended the connection: {code}"))
-
-    def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
-        properties = message.properties
-        reply_to = correlation = expiry = content_type = None
-        user: tuple[tuple[str, str], ...] = ()
-        if properties is not None and not properties.isEmpty():
-            reply_to = getattr(properties, "ResponseTopic", None)
-            correlation = getattr(properties, "CorrelationData", None)
-            expiry = getattr(properties, "MessageExpiryInterval", None)
-            content_type = getattr(properties, "ContentType", None)
-            user = tuple(getattr(properties, "UserProperty", ()))
-        topic = message.topic  # raises on bad UTF-8, which read() takes for the broken packet that it is
-        if not topic:
-            raise ConfigError("an empty topic, or a topic alias that nobody asked for")
-        self.events.append(
-            Incoming(
-                topic=topic,
-                payload=bytes(message.payload),
-                qos=message.qos,
-                retain=message.retain,
-                dup=message.dup,
-                packet_id=message.mid,
-                connection=self.number,
-                reply_to=reply_to,
-                correlation=bytes(correlation) if correlation is not None else None,
-                expires_in_s=expiry,
-                content_type=content_type,
-                user_properties=user,
-            )
-        )
+            told = f"{self.address}: another client connected as {self._settings.client_id!r}"
+            self._close(SessionTakenOverError(told, code.value))
+            return
+        told = f"{self.address}: the broker ended the connection: DISCONNECT 0x{code.value:02X} ({code})"
+        if code.value == _TOO_LARGE and self.in_flight:
+            # Only one of what is in flight can be meant, and if any of it is too large, the largest is.
+            packet_id, sent = max(self.in_flight.items(), key=lambda each: each[1].size)
+            del self.in_flight[packet_id]
+            told += f", after {sent.size} bytes for {sent.topic}"
+            self.events.append(Published(sent.token, RefusedByBrokerError(told, code.value)))
+        self._close(RefusedByBrokerError(told, code.value))
 
     def _on_subscribe(
         self, _client: Client, _data: object, _packet_id: int, codes: list[ReasonCode], _properties: Properties | None
@@ -364,16 +434,9 @@ class Connection:
         bad = [code for code in codes if code.value >= _FAILURE]
         refused = None
         if bad:
-            refused = RefusedByBrokerError(
-                f"{self._settings.address}: subscription refused: {bad[0]}; check the broker's access list"
-            )
+            told = f"subscription refused: SUBACK 0x{bad[0].value:02X} ({bad[0]}); check the broker's access list"
+            refused = RefusedByBrokerError(f"{self.address}: {told}", bad[0].value)
         self.events.append(Subscribed(refused))
-
-
-class SessionTakenOverError(RefusedByBrokerError):
-    """A second client uses this client id (MQTT 5.0, reason 0x8E): told, not fought with."""
-
-    kind = "session-taken-over"
 
 
 def words(error: BaseException) -> str:

@@ -11,13 +11,20 @@ import os
 import random
 import selectors
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import StrEnum
 from typing import Final
 
-from waspi.errors import BrokerError, RefusedByBrokerError, UnreachableBrokerError, WaspiError
+from waspi.errors import (
+    BrokerError,
+    RefusedByBrokerError,
+    SessionTakenOverError,
+    UnreachableBrokerError,
+    WaspiError,
+)
+from waspi.mqtt.address import BrokerAddress
 from waspi.mqtt.backoff import Backoff
-from waspi.mqtt.connection import Accepted, Closed, Connection, Published, SessionTakenOverError, Subscribed
+from waspi.mqtt.connection import Accepted, Closed, Connection, Published, Subscribed
 from waspi.mqtt.handler import LinkHandler
 from waspi.mqtt.message import Incoming, Outgoing, ServerLimits
 from waspi.mqtt.settings import LinkSettings
@@ -51,10 +58,8 @@ _TAKEN_OVER_AT_LEAST_S = 30.0
 _EXCESS = 4
 """Times the Receive Maximum that a broker may have unacknowledged before it is no longer read. mosquitto 2.0.11 passes
 the Receive Maximum when a session with a long queue comes back."""
-_FLOOD = 64
-"""Times the Receive Maximum after which messages are dropped, where reading on cannot be helped."""
-_FLOOD_PACKETS = 4
-"""Largest packets that may be unacknowledged in bytes, for the same."""
+_NEXT_WITHIN_S = 1.0
+"""Seconds within which another address of the broker is tried."""
 _SHORT_S = 10.0
 """A connection that ends sooner did not prove itself: the back-off goes on from where it was."""
 _SHORT_LIVES = 3
@@ -85,20 +90,22 @@ class Link:
         self._selector = selector
         self._handler = handler
         self._clock = clock
-        self._backoff = Backoff(rng=rng)
+        self._rng = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
+        self._backoff = Backoff(rng=self._rng)
+        self._addresses = (settings.address, *settings.others)
         self._connection: Connection | None = None
         self._connections = 0
         self._opening: Connection | None = None
         self._opened: BrokerError | None = None
         self._due = 0.0
-        self._in_flight: dict[int, int] = {}
+        self._at = 0
+        """Which of the broker's addresses is tried."""
+        self._subscribed: set[str] = set()
+        """What this object has subscribed the present session to."""
         self._window = 0
         self._online_at = 0.0
         self._short_lives = 0
         self._last_token = 0
-        self._unacknowledged = 0
-        self._unacknowledged_bytes = 0
-        self._dropped = 0
         self._events = 0
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         selector.register(self._wake, selectors.EVENT_READ, self._on_opened)
@@ -115,6 +122,11 @@ class Link:
         return self.state is LinkState.ONLINE
 
     @property
+    def address(self) -> BrokerAddress:
+        """The address that the present connection leads to, or the next attempt."""
+        return self._addresses[self._at]
+
+    @property
     def connection_number(self) -> int:
         """Number of the present or last connection."""
         return self._connections
@@ -122,7 +134,8 @@ class Link:
     @property
     def room(self) -> int:
         """How many QoS 1 publishes the window has room for."""
-        return self._window - len(self._in_flight) if self.state is LinkState.ONLINE else 0
+        connection = self._connection
+        return self._window - len(connection.in_flight) if connection is not None and self.online else 0
 
     def publish(self, message: Outgoing) -> int:
         """Send a message; returns the token that ``on_published`` will name (0 for QoS 0).
@@ -135,31 +148,46 @@ class Link:
             raise UnreachableBrokerError("not connected to the broker")
         if message.qos and self.room <= 0:
             raise BrokerError("the broker's window is full")
-        largest = self.server.max_packet_bytes
-        if largest is not None and len(message.payload) + len(message.topic.encode()) + 512 > largest:
-            raise RefusedByBrokerError(f"the broker takes packets of {largest} bytes at most")
-        packet_id = connection.publish(message)
-        if not message.qos:
-            return 0
-        self._last_token += 1
-        self._in_flight[packet_id] = self._last_token
-        return self._last_token
+        token = self._last_token + 1 if message.qos else 0
+        connection.publish(message, token, self.server.max_packet_bytes)
+        self._last_token += message.qos
+        return token
 
     def acknowledge(self, message: Incoming) -> bool:
-        """PUBACK; dropped (``False``) when the connection that brought the message is over."""
+        """PUBACK, in the order in which the messages came: one that has predecessors waits for theirs.
+
+        Returns whether it has left: ``False`` while it waits, and when the connection that brought the message is over,
+        where it is dropped.
+        """
         connection = self._connection
         if connection is None or message.connection != connection.number or not self.online:
             return False
-        if message.qos:
-            connection.acknowledge(message.packet_id)
-            self._unacknowledged -= 1
-            self._unacknowledged_bytes -= len(message.payload)
-        return True
+        return connection.acknowledge(message.packet_id) if message.qos else True
 
-    def subscribe(self, filters: list[str]) -> None:
-        """Ask for these topic filters, with QoS 1."""
+    def subscribe(self, filters: Collection[str]) -> None:
+        """Ask for these topic filters, with QoS 1; the broker's answer is told by ``on_subscribed``."""
         if self._connection is not None and self.online:
-            self._connection.subscribe(filters)
+            self._connection.subscribe(list(filters))
+            self._subscribed.update(filters)
+
+    def unsubscribe(self, filters: Collection[str]) -> None:
+        """Ask for these topic filters no more."""
+        if self._connection is not None and self.online:
+            self._connection.unsubscribe(list(filters))
+            self._subscribed.difference_update(filters)
+
+    def subscribe_only(self, filters: Collection[str], had: Collection[str] = ()) -> None:
+        """Have the session subscribed to these topic filters and to no others.
+
+        The session remembers what an earlier process subscribed it to: ``had`` names what that may have been. Asks for
+        what this object has not asked for in the present session; then ``on_subscribed`` is called, once.
+        """
+        leave = (self._subscribed | set(had)).difference(filters)
+        if leave:
+            self.unsubscribe(sorted(leave))
+        join = [each for each in filters if each not in self._subscribed]
+        if join:
+            self.subscribe(join)
 
     def read_more(self) -> bool:
         """Handle the next packets of those that were received; whether there are still more."""
@@ -180,34 +208,20 @@ class Link:
             self._watch(connection, writing=not done)
         if connection.events:
             self._dispatch(connection)
-        if self._dropped and not self._unacknowledged and connection is self._connection:
-            count = self._dropped
+        acknowledgements = connection.acknowledgements
+        if acknowledgements.dropped and not len(acknowledgements) and connection is self._connection:
             self._lost(
                 BrokerError(
-                    f"{self._settings.address}: the broker passed the Receive Maximum that it was told; "
-                    f"{count} messages were dropped and have to come again"
+                    f"{connection.address}: the broker passed the Receive Maximum that it was told; "
+                    f"{acknowledgements.dropped} messages were dropped and have to come again"
                 )
             )
-
-    def _admits(self, message: Incoming) -> bool:
-        """Whether a message is handed on; one that is too much is dropped unacknowledged, and so comes again."""
-        if not message.qos:
-            return True
-        settings = self._settings
-        if (
-            self._unacknowledged >= _FLOOD * settings.receive_maximum
-            or self._unacknowledged_bytes >= _FLOOD_PACKETS * settings.max_packet_bytes
-        ):
-            self._dropped += 1
-            return False
-        self._unacknowledged += 1
-        self._unacknowledged_bytes += len(message.payload)
-        return True
 
     def _watch(self, connection: Connection, *, writing: bool) -> None:
         """Tell the selector what is waited for; a broker that passes our Receive Maximum by far is not read on."""
         # With a full window it is read on: only the broker's answers make room, and acknowledgements may wait for that.
-        reading = self._unacknowledged < _EXCESS * self._settings.receive_maximum or self.room <= 0
+        unacknowledged = len(connection.acknowledgements)
+        reading = unacknowledged < _EXCESS * self._settings.receive_maximum or self.room <= 0
         wanted = (selectors.EVENT_WRITE if writing else 0) | (selectors.EVENT_READ if reading else 0)
         if wanted == self._events:
             return
@@ -231,7 +245,7 @@ class Link:
         if self.state is LinkState.WAITING:
             self._connect()
         elif self.state is LinkState.GREETING:
-            self._lost(UnreachableBrokerError(f"{self._settings.address}: no CONNACK; is this an MQTT broker?"))
+            self._lost(UnreachableBrokerError(f"{self.address}: no CONNACK; is this an MQTT broker?"))
         elif self.state is LinkState.ONLINE and self._connection is not None:
             connection = self._connection
             connection.keep_alive()
@@ -265,13 +279,13 @@ class Link:
     def _connect(self) -> None:
         self._become(LinkState.CONNECTING)
         self._connections += 1
-        number = self._connections
+        number, address = self._connections, self.address
         wake = os.dup(self._wake)  # outlives a close() that comes while the thread is still connecting
 
         def open_connection() -> None:
             connection = None
             try:
-                connection = Connection(self._settings, number)
+                connection = Connection(self._settings, address, number)
                 connection.open()
                 self._opened = None
             except Exception as error:  # noqa: BLE001 - whatever it is, the loop has to hear of it
@@ -315,34 +329,40 @@ class Link:
         if connection is not None:
             self._unregister(connection)
             connection.abandon()
-        self._in_flight.clear()
-        self._unacknowledged = 0
-        self._unacknowledged_bytes = 0
-        self._dropped = 0
-        if self.state is LinkState.ONLINE:
-            reason = self._judge(reason)
+        if self.state is LinkState.ONLINE and connection is not None:
+            reason = self._judge(reason, connection)
         self._become(LinkState.WAITING)
         at_least = 0.0
         if isinstance(reason, SessionTakenOverError):
             at_least = _TAKEN_OVER_AT_LEAST_S
         elif isinstance(reason, RefusedByBrokerError):
             at_least = _REFUSED_AT_LEAST_S
-        delay = self._backoff.next(at_least)
+        self._at = (self._at + 1) % len(self._addresses)
+        untried = self._at and not at_least  # another address; the jitter spares it a crowd
+        delay = self._rng.uniform(0, _NEXT_WITHIN_S) if untried else self._backoff.next(at_least)
         self._due = self._clock() + delay
         self._handler.on_offline(reason, delay)
 
-    def _judge(self, reason: BrokerError) -> BrokerError:
+    def _judge(self, reason: BrokerError, connection: Connection) -> BrokerError:
+        """Why a connection was lost, when it says little itself and is not the first to end so soon."""
         if self._clock() - self._online_at >= _SHORT_S:
             self._short_lives = 0
             self._backoff.reset()
             return reason
+        if not isinstance(reason, UnreachableBrokerError):
+            return reason  # it says what was wrong
         self._short_lives += 1
-        if self._short_lives < _SHORT_LIVES or isinstance(reason, SessionTakenOverError):
+        if self._short_lives < _SHORT_LIVES:
             return reason
-        return SessionTakenOverError(
-            f"{reason.message}, {self._short_lives} times within {_SHORT_S:.0f} s of connecting; "
-            f"does another client use the id {self._settings.client_id!r}?"
-        )
+        told = f"{reason.message}, {self._short_lives} times within {_SHORT_S:.0f} s of connecting"
+        if connection.in_flight:
+            sent = max(connection.in_flight.values(), key=lambda each: each.size)
+            count = len(connection.in_flight)
+            return UnreachableBrokerError(
+                f"{told}, with {count} messages unanswered, the largest {sent.size} bytes for {sent.topic}: "
+                f"does the broker take it? Or does another client use the id {self._settings.client_id!r}?"
+            )
+        return SessionTakenOverError(f"{told}; does another client use the id {self._settings.client_id!r}?")
 
     # --- traffic ------------------------------------------------------------------------------------------------
 
@@ -358,17 +378,16 @@ class Link:
         while events and connection is self._connection:
             event = events.popleft()
             if isinstance(event, Incoming):
-                if self._admits(event):
-                    self._handler.on_message(event)
+                self._handler.on_message(event)
             elif isinstance(event, Published):
-                token = self._in_flight.pop(event.packet_id, None)
-                if token is not None:
-                    self._handler.on_published(token, event.refused)
+                self._handler.on_published(event.token, event.refused)
             elif isinstance(event, Accepted):
                 if self.state is not LinkState.GREETING:
-                    self._lost(BrokerError(f"{self._settings.address}: the broker sent a second CONNACK"))
+                    self._lost(BrokerError(f"{connection.address}: the broker sent a second CONNACK"))
                     return
                 self._become(LinkState.ONLINE)
+                if not event.session_present:
+                    self._subscribed.clear()
                 self.server = event.limits
                 self._window = min(self._settings.window, event.limits.receive_maximum)
                 self._online_at = self._clock()

@@ -13,15 +13,13 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from waspi.errors import BrokenPacketError
+
 if TYPE_CHECKING:
     import ssl  # 4 MB in an agent that speaks plain MQTT
 
 _CHUNK = 65_536
 _MAX_LENGTH_BYTES = 4
-
-
-class PacketTooLargeError(OSError):
-    """The broker sends a packet that is larger than what was agreed, or a length that is no length."""
 
 
 class Stream:
@@ -60,7 +58,7 @@ class Stream:
         return len(self.ends)
 
     def fill(self) -> None:
-        """Take in what the socket holds, a bounded part of it. Raises ``PacketTooLargeError`` and other ``OSError``."""
+        """Take in what the socket holds, a bounded part of it. Raises ``BrokenPacketError`` and ``OSError``."""
         while True:
             try:
                 data = self._sock.recv(_CHUNK)
@@ -113,11 +111,11 @@ class Stream:
                     if not byte & 0x80:
                         break
                     if shift >= 7 * _MAX_LENGTH_BYTES:
-                        raise PacketTooLargeError("a remaining length of more than four bytes")
+                        raise BrokenPacketError("a remaining length of more than four bytes")
                 else:
                     break  # the rest of the length is still to come
             if body - at + length > self._max:
-                raise PacketTooLargeError(f"a packet of {length} bytes, more than the {self._max} that were agreed")
+                raise BrokenPacketError(f"a packet of {length} bytes, more than the {self._max} that were agreed")
             if body + length > size:
                 break
             at = body + length

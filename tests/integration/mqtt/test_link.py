@@ -11,8 +11,8 @@ import pytest
 
 from tests.simulators.link_owner import LinkOwner
 from tests.simulators.mosquitto import Mosquitto, free_port
-from waspi.errors import RefusedByBrokerError, UnheardError, UnreachableBrokerError
-from waspi.mqtt.connection import SessionTakenOverError
+from waspi.errors import RefusedByBrokerError, SessionTakenOverError, UnheardError, UnreachableBrokerError
+from waspi.mqtt.address import BrokerAddress
 from waspi.mqtt.link import LinkState
 from waspi.mqtt.message import Outgoing
 
@@ -120,7 +120,7 @@ def test_fault_12_the_servers_receive_maximum_is_never_passed(tmp_path: Path, ow
         for number in range(50):
             owner.until(lambda: owner.link.room > 0)
             owner.link.publish(Outgoing("t/a", str(number).encode()))
-            most = max(most, len(owner.link._in_flight))
+            most = max(most, len(owner.link._connection.in_flight))
             assert owner.link.room == 0
             owner.step(0)
             for message in owner.messages[number:]:
@@ -201,6 +201,94 @@ def test_a_second_client_with_the_same_id_is_told_and_not_fought(broker: Mosquit
     assert due is not None
     assert due - time.monotonic() > 25
     assert len(first.offline) + len(second.offline) <= 7
+
+
+def test_what_the_broker_finds_too_large_is_refused_and_the_rest_goes_on(
+    tmp_path: Path, owners: list[LinkOwner]
+) -> None:
+    """mosquitto's ``message_size_limit`` answers with a code that MQTT 5.0 does not list for a PUBACK."""
+    with Mosquitto(tmp_path / "small", extra="allow_anonymous true\nmessage_size_limit 1000\n") as small:
+        owner = connected(owners, small.url, "one", "t/#")
+        owner.link.publish(Outgoing("t/large", bytes(2000)))
+        owner.link.publish(Outgoing("t/small", b"x"))
+        owner.until(lambda: len(owner.published) == 2 and owner.messages)
+        (_, refused), (_, taken) = owner.published
+        assert isinstance(refused, RefusedByBrokerError)
+        assert refused.code == 0x95
+        assert refused.final
+        assert "PUBACK 0x95" in refused.message
+        assert "t/large" in refused.message
+        assert taken is None
+        assert [each.topic for each in owner.messages] == ["t/small"]
+        assert not owner.offline
+
+
+def test_what_is_larger_than_the_broker_said_is_not_sent(tmp_path: Path, owners: list[LinkOwner]) -> None:
+    with Mosquitto(tmp_path / "small", extra="allow_anonymous true\nmax_packet_size 1000\n") as small:
+        owner = connected(owners, small.url, "one", "t/#")
+        assert owner.limits[0].max_packet_bytes == 1000
+        with pytest.raises(RefusedByBrokerError, match="1000 bytes") as caught:
+            owner.link.publish(Outgoing("t/a", bytes(1000)))
+        assert caught.value.final
+        fits = 1000 - 3 - 5 - 2 - 1  # fixed header, topic, packet identifier, no properties
+        owner.link.publish(Outgoing("t/a", bytes(fits)))
+        owner.until(lambda: owner.messages and owner.published)
+        assert owner.published[0][1] is None
+        assert not owner.offline
+
+
+def test_a_publish_that_the_access_list_forbids_names_topic_and_code(tmp_path: Path, owners: list[LinkOwner]) -> None:
+    rules = tmp_path / "rules"
+    rules.write_text("topic read #\ntopic write allowed/#\n")
+    with Mosquitto(tmp_path / "ruled", extra=f"allow_anonymous true\nacl_file {rules}\nuser root\n") as ruled:
+        owner = connected(owners, ruled.url, "one", "allowed/#")
+        owner.link.publish(Outgoing("forbidden/a", b"x"))
+        owner.until(lambda: owner.published)
+        refused = owner.published[0][1]
+        assert refused is not None
+        assert refused.code == 0x87
+        assert not refused.final
+        assert "forbidden/a" in refused.message
+        assert "access list" in refused.message
+
+
+def test_a_session_keeps_to_the_filters_that_are_wanted(broker: Mosquitto, owners: list[LinkOwner]) -> None:
+    owner = connected(owners, broker.url, "one", "mine", "left")
+    owner.link.subscribe_only(["mine", "joined"])
+    owner.until(lambda: len(owner.subscribed) == 2)
+    for topic in ("left", "mine", "joined"):
+        owner.link.publish(Outgoing(topic, b"x"))
+    owner.until(lambda: len(owner.published) == 3 and len(owner.messages) == 2)
+    assert [each.topic for each in owner.messages] == ["mine", "joined"]
+    assert isinstance(owner.published[0][1], UnheardError)
+    owner.link.subscribe_only(["mine", "joined"])
+    assert len(owner.subscribed) == 2  # nothing new to ask for
+
+
+def test_what_an_earlier_process_subscribed_to_is_left(broker: Mosquitto, owners: list[LinkOwner]) -> None:
+    earlier = connected(owners, broker.url, "one", "mine", "left")
+    earlier.link.close(with_will=True)
+    owners.remove(earlier)
+    owner = LinkOwner(broker.url, "one")
+    owners.append(owner)
+    owner.connect()
+    assert owner.sessions == [True]
+    owner.link.subscribe_only(["mine"], had=["mine", "left"])
+    owner.until(lambda: owner.subscribed)
+    for topic in ("left", "mine"):
+        owner.link.publish(Outgoing(topic, b"x"))
+    owner.until(lambda: len(owner.published) == 2 and owner.messages)
+    assert [each.topic for each in owner.messages] == ["mine"]
+
+
+def test_another_address_is_tried_when_one_is_silent(broker: Mosquitto, owners: list[LinkOwner]) -> None:
+    gone = f"mqtt://127.0.0.1:{free_port()}"
+    owner = LinkOwner(gone, others=(BrokerAddress.parse(broker.url),))
+    owners.append(owner)
+    owner.connect()
+    assert str(owner.link.address) == broker.url
+    assert len(owner.offline) == 1
+    assert gone in owner.offline[0].message
 
 
 def test_a_large_message_passes_in_parts(broker: Mosquitto, owners: list[LinkOwner]) -> None:

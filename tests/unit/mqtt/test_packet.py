@@ -1,6 +1,8 @@
-"""The quick reader and writer say what paho's say, and leave the rest to paho."""
+"""Reader and writer of PUBLISH and PUBACK say what paho's say, in time that follows the size of what is read."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -10,9 +12,18 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties, VariableByteIntegers
 
-from waspi.errors import BrokerError
+from waspi.errors import BrokenPacketError, BrokerError
 from waspi.mqtt.message import Incoming, Outgoing
-from waspi.mqtt.packet import puback, publish, read_puback, read_publish
+from waspi.mqtt.packet import (
+    MAX_PROPERTIES_BYTES,
+    MAX_USER_PROPERTIES,
+    Refusal,
+    puback,
+    publish,
+    pubrec_refused,
+    read_puback,
+    read_publish,
+)
 
 V5 = MQTTProtocolVersion.MQTTv5
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff"), max_size=40)
@@ -41,9 +52,6 @@ PROPERTIES = st.fixed_dictionaries(
         "UserProperty": st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=3),
     },
 )
-RARE = st.fixed_dictionaries(
-    {}, optional={"TopicAlias": st.integers(1, 65_535), "SubscriptionIdentifier": st.integers(1, 268_435_455)}
-)
 
 
 def body_of(packet: bytes) -> bytes:
@@ -53,10 +61,19 @@ def body_of(packet: bytes) -> bytes:
     return packet[1 + size :]
 
 
-def read(packet: bytes) -> Incoming | None:
+def read(packet: bytes) -> Incoming | Refusal:
     """Read it from amid others, as it stands in a stream."""
     before, after = b"\x30\x05\x00\x01t\x00x", b"\x30\x7f" + bytes(130)
     return read_publish(bytearray(before + packet + after), len(before), len(before) + len(packet), 7)
+
+
+def read_or_none(packet: bytes) -> Incoming | None:
+    """What is handed on; ``None`` for what is refused, broken or not."""
+    try:
+        found = read(packet)
+    except BrokenPacketError:
+        return None
+    return found if isinstance(found, Incoming) else None
 
 
 def read_by_paho(packet: bytes) -> Incoming | None:
@@ -133,13 +150,13 @@ def test_what_paho_writes_is_read(
 @example(0x30, b"\x00\x01t\x05\x09\x00\x00\x09\x00")
 def test_nothing_is_taken_that_paho_would_refuse(first: int, body: bytes) -> None:
     packet = bytes([first, len(body)]) + body
-    found = read(packet)
+    found = read_or_none(packet)
     if found is not None:
         assert found == read_by_paho(packet)
 
 
 @given(OUTGOING, PACKET_ID, st.data())
-def test_a_damaged_packet_is_read_as_paho_reads_it_or_left_to_it(
+def test_a_damaged_packet_is_read_as_paho_reads_it_or_refused(
     message: Outgoing, packet_id: int, data: st.DataObject
 ) -> None:
     packet = bytearray(publish(message, packet_id))
@@ -147,37 +164,117 @@ def test_a_damaged_packet_is_read_as_paho_reads_it_or_left_to_it(
         packet[data.draw(st.integers(len(packet) - len(body_of(publish(message, packet_id))), len(packet) - 1))] = (
             data.draw(st.integers(0, 255))
         )
-    found = read(bytes(packet))
+    found = read_or_none(bytes(packet))
     if found is not None:
         assert found == read_by_paho(bytes(packet))
 
 
-@given(RARE.filter(bool))
-def test_what_nobody_asked_for_is_left_to_paho(values: dict[str, object]) -> None:
-    properties = Properties(PacketTypes.PUBLISH)
-    for name, value in values.items():
-        setattr(properties, name, value)
-    assert read(packed(0x32, b"t", 1, properties.pack(), b"")) is None
-
-
 @pytest.mark.parametrize(
-    ("first", "topic", "packet_id", "properties"),
+    ("first", "topic", "packet_id", "properties", "why", "acknowledged"),
     [
-        (0x34, b"t", 1, b"\x00"),  # QoS 2
-        (0x36, b"t", 1, b"\x00"),
-        (0x32, b"t", 0, b"\x00"),
-        (0x32, b"", 1, b"\x00"),
-        (0x30, b"\xff", 0, b"\x00"),
-        (0x30, b"t", 0, b"\x05\x03\x00\x02\xff\xfe"),
-        (0x30, b"t", 0, b"\x04\x08\x00\x01\x00"),
-        (0x30, b"t", 0, b"\x08\x09\x00\x01a\x09\x00\x01b"),
-        (0x30, b"t", 0, b"\x04\x01\x00\x01\x00"),
-        (0x30, b"t", 0, b"\x02\x01\x02"),
-        (0x30, b"t", 0, b"\x7f"),
+        (0x36, b"t", 1, b"\x00", "QoS", 0),
+        (0x32, b"t", 0, b"\x00", "packet identifier", 0),
+        (0x32, b"", 1, b"\x00", "topic alias", 1),
+        (0x32, b"t", 1, b"\x03\x23\x00\x01", "topic alias", 1),
+        (0x32, b"\xff", 9, b"\x00", "UTF-8", 9),
+        (0x30, b"\xff", 0, b"\x00", "UTF-8", 0),
+        (0x30, b"t", 0, b"\x05\x03\x00\x02\xff\xfe", "UTF-8", 0),
+        (0x32, b"t", 1, b"\x04\x08\x00\x01\x00", "forbids", 1),
+        (0x30, b"t", 0, b"\x08\x09\x00\x01a\x09\x00\x01b", "twice", 0),
+        (0x30, b"t", 0, b"\x04\x01\x00\x01\x00", "twice", 0),
+        (0x30, b"t", 0, b"\x02\x01\x02", "payload format", 0),
+        (0x32, b"t", 1, b"\x03\x7f\x00\x00", "0x7F", 1),
+        (0x32, b"t", 1, b"\x7f", "shorter", 0),
+        (0x32, b"t", 1, b"\x03\x09\x00\x05", "longer", 1),
+        (0x32, b"t", 1, b"\xff\xff\xff\xff\x01", "four bytes", 0),
     ],
 )
-def test_what_is_wrong_is_left_to_paho(first: int, topic: bytes, packet_id: int, properties: bytes) -> None:
-    assert read(packed(first, topic, packet_id, properties, b"")) is None
+def test_what_is_broken_says_why_and_can_be_acknowledged(
+    first: int, topic: bytes, packet_id: int, properties: bytes, why: str, acknowledged: int
+) -> None:
+    with pytest.raises(BrokenPacketError, match=why) as caught:
+        read(packed(first, topic, packet_id, properties, b""))
+    assert caught.value.packet_id == acknowledged
+
+
+def test_a_packet_identifier_is_taken_from_its_own_packet_only() -> None:
+    """A topic that is longer than its packet leads to the bytes of the next one."""
+    packet = b"\x32\x05\x00\x02tt\x00"
+    with pytest.raises(BrokenPacketError) as caught:
+        read_publish(bytearray(packet + b"\x32\x05\x00\x01t\x00\x07\x00"), 0, len(packet), 1)
+    assert caught.value.packet_id == 0
+
+
+def test_qos_2_is_refused_for_good() -> None:
+    found = read(packed(0x34, b"t", 258, b"\x00", b"x"))
+    assert isinstance(found, Refusal)
+    assert (found.topic, found.qos, found.packet_id) == ("t", 2, 258)
+    packet = pubrec_refused(258)
+    answer = _packet.decode_pubrec(packet[0], body_of(packet), V5)
+    assert (answer.mid, answer.reason.value) == (258, 0x83)
+
+
+@given(st.lists(st.integers(1, 268_435_455), max_size=MAX_USER_PROPERTIES), OUTGOING)
+def test_subscription_identifiers_are_passed_over(identifiers: list[int], message: Outgoing) -> None:
+    own = b"".join(b"\x0b" + bytes(VariableByteIntegers.encode(each)) for each in identifiers)
+    size = bytes(VariableByteIntegers.encode(len(own)))
+    found = read(packed(0x32, message.topic.encode(), 1, size + own, message.payload))
+    assert isinstance(found, Incoming)
+    assert (found.topic, found.payload, found.user_properties) == (message.topic, message.payload, ())
+
+
+class Counted(bytearray):
+    """Counts what is looked at: one for each byte that is read by itself, and the bytes of each part."""
+
+    work = 0
+
+    def __getitem__(self, key: Any) -> Any:  # noqa: ANN401 - as the base has it
+        found = super().__getitem__(key)
+        self.work += len(found) if isinstance(key, slice) else 1
+        return found
+
+
+EMPTY_USER = b"\x26\x00\x00\x00\x00"
+IDENTIFIER = b"\x0b\x01"
+
+
+@pytest.mark.parametrize("size", [100_000, 500_000, 1_250_000])
+@pytest.mark.parametrize(
+    "each", [EMPTY_USER, IDENTIFIER, b"\x26\x00\x01a\x00\x01b"], ids=["user", "identifier", "pairs"]
+)
+def test_properties_beyond_the_bound_are_refused_unread(each: bytes, size: int) -> None:
+    properties = each * (size // len(each))
+    packet = packed(0x32, b"t", 7, bytes(VariableByteIntegers.encode(len(properties))) + properties, b"x")
+    data = Counted(packet)
+    found = read_publish(data, 0, len(data), 1)
+    assert isinstance(found, Refusal)
+    assert (found.topic, found.qos, found.packet_id) == ("t", 1, 7)
+    assert str(len(properties)) in found.reason
+    assert data.work <= 20
+
+
+@pytest.mark.parametrize("each", [EMPTY_USER, IDENTIFIER], ids=["user", "identifier"])
+def test_more_properties_than_are_read_are_refused_where_the_count_is_full(each: bytes) -> None:
+    most = packed(0x32, b"t", 7, len_of(each * MAX_USER_PROPERTIES), b"x")
+    assert isinstance(read(most), Incoming)
+    more = Counted(packed(0x32, b"t", 7, len_of(each * (MAX_PROPERTIES_BYTES // len(each))), b"x"))
+    found = read_publish(more, 0, len(more), 1)
+    assert isinstance(found, Refusal)
+    assert str(MAX_USER_PROPERTIES) in found.reason
+    assert more.work <= 20 + (MAX_USER_PROPERTIES + 1) * (len(each) + 1)
+
+
+@given(st.integers(1, 64), st.integers(1, 100))
+def test_reading_costs_a_fixed_amount_per_property_and_byte(count: int, length: int) -> None:
+    pair = b"\x26" + (length.to_bytes(2, "big") + b"a" * length) * 2
+    data = Counted(packed(0x32, b"t", 7, len_of(pair * count), b"x"))
+    assert isinstance(read_publish(data, 0, len(data), 1), Incoming)
+    assert data.work <= 20 + count * len(pair)
+
+
+def len_of(properties: bytes) -> bytes:
+    """Properties with their length in front."""
+    return bytes(VariableByteIntegers.encode(len(properties))) + properties
 
 
 @given(PACKET_ID)
@@ -185,14 +282,43 @@ def test_acknowledgements(packet_id: int) -> None:
     packet = puback(packet_id)
     found = _packet.decode_puback(packet[0], body_of(packet), V5)
     assert (found.mid, found.reason.value) == (packet_id, 0)
-    assert read_puback(bytearray(b"x" + packet), 1, 5) == packet_id
+    assert read_puback(bytearray(b"x" + packet), 1, 5) == (packet_id, 0, "")
 
 
-@pytest.mark.parametrize(
-    "packet", [b"\x40\x03\x00\x01\x87", b"\x40\x01\x00", b"\x41\x02\x00\x01", b"\x40\x82\x00\x00\x01"]
-)
-def test_other_acknowledgements_are_left_to_paho(packet: bytes) -> None:
-    assert read_puback(bytearray(packet), 0, len(packet)) is None
+@given(PACKET_ID, st.integers(0, 255), TEXT, st.lists(st.tuples(TEXT, TEXT), max_size=3))
+def test_an_acknowledgement_has_any_code_and_may_say_why(
+    packet_id: int, code: int, reason: str, user: list[tuple[str, str]]
+) -> None:
+    properties = Properties(PacketTypes.PUBACK)
+    if user:
+        properties.UserProperty = user
+    properties.ReasonString = reason
+    body = packet_id.to_bytes(2, "big") + bytes([code]) + properties.pack()
+    packet = b"\x40" + bytes(VariableByteIntegers.encode(len(body))) + body
+    before = b"\x40\x02\x00\x01"
+    data = bytearray(before + packet + before)
+    found = read_puback(data, len(before), len(before) + len(packet))
+    assert found == (packet_id, code, reason)
+
+
+@given(PACKET_ID, st.integers(0, 255), st.binary(max_size=60))
+def test_what_follows_the_code_of_an_acknowledgement_decides_nothing(packet_id: int, code: int, rest: bytes) -> None:
+    body = packet_id.to_bytes(2, "big") + bytes([code]) + rest
+    packet = b"\x40" + bytes(VariableByteIntegers.encode(len(body))) + body
+    assert read_puback(bytearray(packet + b"\x40\x02\x00\x01"), 0, len(packet))[:2] == (packet_id, code)
+
+
+def test_a_long_acknowledgement_is_read_in_bounded_work() -> None:
+    body = b"\x00\x01\x97" + len_of(EMPTY_USER * 250_000)
+    data = Counted(b"\x40" + bytes(VariableByteIntegers.encode(len(body))) + body)
+    assert read_puback(data, 0, len(data)) == (1, 0x97, "")
+    assert data.work <= 1000
+
+
+@pytest.mark.parametrize("packet", [b"\x40\x01\x00", b"\x41\x02\x00\x01", b"\x40\x00"])
+def test_a_broken_acknowledgement_says_so(packet: bytes) -> None:
+    with pytest.raises(BrokenPacketError):
+        read_puback(bytearray(packet), 0, len(packet))
 
 
 @pytest.mark.parametrize(
