@@ -94,8 +94,8 @@ class Member:
     def _ask(self, most: int) -> None:
         for _ in range(min(most, len(self._waiting))):
             each = self._waiting.pop()
-            request = RangeRequest(self._id, "u-bench", self._file.path, each.offset, each.length)
-            self.link.publish(Outgoing(TOPICS.depot_get, encode_range_request(request)))
+            request = RangeRequest("u-bench", self._file.path, each.offset, each.length)
+            self.link.publish(Outgoing(TOPICS.depot_get(self._id), encode_range_request(request)))
 
 
 class Crowd:

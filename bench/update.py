@@ -21,7 +21,7 @@ from bench.section import Section
 from bench.target import Target
 from waspi._wasmer import wat2wasm
 from waspi.mqtt.message import Outgoing
-from waspi.updates.request_box import ask_check
+from waspi.updates.local_requests import ask_check
 
 if TYPE_CHECKING:
     from tests.simulators.agent_process import AgentProcess

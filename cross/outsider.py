@@ -105,7 +105,8 @@ class Outsider:
 
     def announcement(self, fleet: str, *, since: float, timeout: float) -> None:
         """Wait until a depot of ``fleet`` says that it has a repository."""
-        self._wait("announcement", timeout, lambda m: m.topic == f"waspi/v1/{fleet}/depot/timestamp" and m.at > since)
+        prefix = f"waspi/v1/{fleet}/depot/"
+        self._wait("announcement", timeout, lambda m: m.topic.startswith(prefix) and m.payload and m.at > since)
 
     def result(self, job: str, *, timeout: float) -> dict[str, Any]:
         """The result of a job."""

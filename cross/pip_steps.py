@@ -9,7 +9,7 @@ from cross.machine import HOST
 from cross.steps import PASSWORD, USER, Steps
 
 FLEET = "other"
-"""Of the depot: a depot with an older repository than one announced in its fleet keeps quiet."""
+"""Of the depot: the board under test must not take it for its own."""
 INSTALL = """(set -e
 python3 -m venv /opt/waspi
 /opt/waspi/bin/pip install --quiet --no-index --find-links /root/wheelhouse 'waspi[cli,ota]'

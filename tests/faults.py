@@ -50,6 +50,8 @@ FAULTS = {
     33: "power cut anywhere in an update",
     34: "release fails its golden pairs, or crashes in its trial",
     35: "loop hangs: watchdog",
+    44: "a thousand failed looks for updates in a row",
+    49: "limits that a publisher sets too low, again and again",
 }
 _TEST = re.compile(r"def (?:test_)?fault_(\d\d)_\w+")
 

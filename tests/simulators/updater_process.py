@@ -15,10 +15,11 @@ from waspi.protocol.depot import (
     decode_range_request,
     encode_range_chunk,
 )
-from waspi.updates import errand
-from waspi.updates.errand import Errand, Finished, Message, decode_message, encode_message
-from waspi.updates.messenger import Messenger, command
+from waspi.updates import updater_messages
+from waspi.updates.updater_messages import CheckRequest, Finished, Message, decode_message, encode_message
+from waspi.updates.updater_process import UpdaterProcess, command
 
+DEPOT_ID = "depot-1"
 Answerer = Callable[[RangeRequest, RangeChunk], Iterable[RangeChunk | bytes]]
 """What is sent for a request instead of the honest chunk: any number of chunks, or bytes that are none."""
 
@@ -31,18 +32,20 @@ class UpdaterRun:
     """One run; ``requests`` is all that was asked for, ``said`` all that the updater said."""
 
     def __init__(
-        self, folder: Path, task: Errand, answer: Answerer = honestly, environment: dict[str, str] | None = None
+        self, folder: Path, task: CheckRequest, answer: Answerer = honestly, environment: dict[str, str] | None = None
     ) -> None:
         self._folder = folder
         self._answer = answer
         self._selector = selectors.DefaultSelector()
         self.requests: list[RangeRequest] = []
+        self.asked: list[str] = []
+        """Of which depot, for each of them."""
         self.said: list[Message] = []
         self.ended = ""
         variables = [f"{key}={value}" for key, value in (environment or {}).items()]
         program = ("/usr/bin/env", *variables, *command())
-        self._messenger = Messenger(self._selector, program, self._on_message, self._on_end)
-        self._messenger.send(encode_message(task))
+        self._updater = UpdaterProcess(self._selector, program, self._on_message, self._on_end)
+        self._updater.send(encode_message(task))
 
     @property
     def last_word(self) -> Finished | None:
@@ -75,32 +78,34 @@ class UpdaterRun:
 
     def let_go(self) -> None:
         """Close the socket, as an agent that dies does."""
-        self._messenger._let_go()
+        self._updater._let_go()
 
     def kill(self) -> None:
         """SIGKILL."""
-        self._messenger.kill()
+        self._updater.kill()
 
     def _on_message(self, data: bytes) -> None:
-        if data[:1] != errand.DEPOT:
+        if data[:1] != updater_messages.DEPOT:
             message = decode_message(data)
             assert message is not None
             self.said.append(message)
             return
-        request = decode_range_request(data[1:])
+        depot, _, body = data[1:].partition(b"\0")
+        request = decode_range_request(body)
+        self.asked.append(depot.decode())
         self.requests.append(request)
         for each in self._answer(request, self._honest(request)):
             payload = each if isinstance(each, bytes) else encode_range_chunk(each)
-            self._messenger.send(errand.DEPOT + payload)
+            self._updater.send(updater_messages.DEPOT + payload)
 
     def _honest(self, request: RangeRequest) -> RangeChunk:
         path = self._folder / request.path
         if not path.exists():
             refusal = Refusal(RefusalKind.NOT_FOUND, "no such file")
-            return RangeChunk(request.token, request.path, request.offset, error=refusal)
+            return RangeChunk(DEPOT_ID, request.token, request.path, request.offset, error=refusal)
         data = path.read_bytes()
         part = data[request.offset : request.offset + request.length]
-        return RangeChunk(request.token, request.path, request.offset, len(data), part)
+        return RangeChunk(DEPOT_ID, request.token, request.path, request.offset, len(data), part)
 
     def _on_end(self, how: str) -> None:
         self.ended = how

@@ -34,9 +34,9 @@ def depot(
     rate_mib: Annotated[
         float, typer.Option("--rate-mib", min=0.01, metavar="N", help="MiB a second that it sends at most.")
     ] = 32.0,
-    share: Annotated[
-        str, typer.Option("--share", metavar="ID", help="Depots of one name share the requests.")
-    ] = "depot",
+    depot_id: Annotated[
+        str, typer.Option("--id", metavar="ID", help="Its name among the fleet's depots; by default this machine's.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print what it did as one JSON document at its end.")] = False,
     password_file: Annotated[
         Path | None,
@@ -46,7 +46,8 @@ def depot(
 ) -> int:
     """Serve an update repository to devices over MQTT until it is stopped; needs no keys and writes nothing.
 
-    Start as many as you like, anywhere, with a copy of the same folder. Any web server may serve the folder as well.
+    Start as many as you like, anywhere, with a copy of the same folder: devices divide themselves among them, and turn
+    to another one when theirs is silent. Any web server may serve the folder as well.
     """
     choice = at.choice()
     running = Depot(
@@ -56,7 +57,7 @@ def depot(
         tls=choice.tls,
         username=choice.username,
         password=_password(password_file) or choice.password,
-        share=share,
+        depot=depot_id,
         rate_bytes_s=rate_mib * _MIB,
         say=lambda text: note(f"depot: {text}"),
     )

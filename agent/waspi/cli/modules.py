@@ -10,9 +10,9 @@ from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
 from waspi.device.settings import default_state_dir
 from waspi.errors import StorageError
-from waspi.updates.life import Life, ModuleRecord
-from waspi.updates.register import FOLDER, read_register
-from waspi.updates.request_box import ask_check
+from waspi.updates.lifecycle import Life, ModuleRecord
+from waspi.updates.local_requests import ask_check
+from waspi.updates.modules_file import FOLDER, read_modules
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
@@ -54,7 +54,7 @@ def records_of(folder: Path) -> list[ModuleRecord]:
     """The modules' records in a device's state folder, by name; raises ``StorageError``."""
     if not folder.is_dir():
         raise StorageError(f"{folder} is no state folder of a device; name it with --state-dir")
-    return [record for _, record in sorted(read_register(folder).items())]
+    return [record for _, record in sorted(read_modules(folder).items())]
 
 
 def _json_of_life(life: Life) -> dict[str, object]:

@@ -324,7 +324,7 @@ class Agent:
         updates = updates_of(
             config,
             config.updates,
-            topics.depot_get,
+            topics,
             self._selector,
             self._cache,
             self._catalog,

@@ -78,8 +78,8 @@ class Intake:
         """Takes ``sync-query`` messages."""
         self.on_chunk: Callable[[bytes], None] | None = None
         """Takes what depots send."""
-        self.on_notice: Callable[[bytes], None] | None = None
-        """Takes the depots' announcements."""
+        self.on_notice: Callable[[str, bytes], None] | None = None
+        """Takes the announcement of a depot, whose id comes first."""
 
     def on_message(self, message: Incoming) -> None:
         """Take a message."""
@@ -106,7 +106,7 @@ class Intake:
             elif route.kind is RouteKind.CHUNK and self.on_chunk is not None:
                 self.on_chunk(message.payload)
             elif route.kind is RouteKind.DEPOT_TIMESTAMP and self.on_notice is not None:
-                self.on_notice(message.payload)
+                self.on_notice(route.item, message.payload)
             self._acknowledge(message)
 
     def on_online(self) -> None:

@@ -190,6 +190,7 @@ UPDATES = Section(
         example="https://updates.example",
     ),
     ca=file("the authority of that server; left out: those that the system trusts", example="web-ca.crt"),
+    redirect_hosts=texts("hosts that this server may send to, besides itself", example=("cdn.example",)),
     interval_s=number(3600.0, 1.0, 30.0 * _DAY, "between two looks, when no depot announces anything"),
     spread_s=number(10.0, 0.0, float(_DAY), "an announcement is followed after so long at most, by chance"),
     range_bytes=whole(

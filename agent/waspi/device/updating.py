@@ -12,16 +12,20 @@ from waspi.device.settings import Config
 from waspi.mqtt.link import Link
 from waspi.mqtt.message import Outgoing
 from waspi.protocol.result_envelope import CONTENT_TYPE
+from waspi.protocol.topics import Topics
 from waspi.sandbox.cache import ModuleCache
 from waspi.updates.service import Updates
 from waspi.updates.settings import UpdatesConfig
 
 
 class _Surroundings:
-    """The agent, as updates see it (:class:`waspi.updates.ports.Surroundings`)."""
+    """The agent, as updates see it (:class:`waspi.updates.service.Surroundings`)."""
 
-    def __init__(self, topic: str, link: Link, outbox: Outbox, clock: Clock, on_change: Callable[[], None]) -> None:
-        self._topic = topic
+    def __init__(
+        self, topics: Topics, device: str, link: Link, outbox: Outbox, clock: Clock, on_change: Callable[[], None]
+    ) -> None:
+        self._topics = topics
+        self._device = device
         self._link = link
         self._outbox = outbox
         self.raise_floor = clock.raise_floor
@@ -31,15 +35,16 @@ class _Surroundings:
     def online(self) -> bool:
         return self._link.online
 
-    def ask_depot(self, request: bytes) -> None:
+    def ask_depot(self, depot: str, request: bytes) -> None:
         if self._link.online:  # else it is asked again
-            self._outbox.say(Outgoing(self._topic, request, content_type=CONTENT_TYPE))
+            topic = self._topics.depot_get(self._device, depot)
+            self._outbox.say(Outgoing(topic, request, content_type=CONTENT_TYPE))
 
 
 def updates_of(
     config: Config,
     updates: UpdatesConfig,
-    depot_topic: str,
+    topics: Topics,
     selector: BaseSelector,
     cache: ModuleCache,
     catalog: Catalog,
@@ -61,7 +66,7 @@ def updates_of(
         selector=selector,
         cache=cache,
         serving=catalog,
-        around=_Surroundings(depot_topic, link, outbox, clock, on_change),
+        around=_Surroundings(topics, config.id, link, outbox, clock, on_change),
         now=clock.now,
         monotonic=clock.monotonic,
     )

@@ -88,7 +88,7 @@ def access_list(fleet: str, devices: Mapping[str, Iterable[str]], operators: Seq
     root = Topics(fleet).root
     own = f"{root}/device/%u"
     asked = ("job", "run/#", "cancel/+", "sync-query", "chunk/+", "record/+")
-    told = ("result/+", "error/+", "status/+", "presence", "reported", "sync", "flow/+", "depot/get")
+    told = ("result/+", "error/+", "status/+", "presence", "reported", "sync", "flow/+", "depot/get/#")
     lines = [
         "# Written by: waspi broker config. Whoever is taken out of it gets no answers and no group's jobs.",
         "",
@@ -102,8 +102,7 @@ def access_list(fleet: str, devices: Mapping[str, Iterable[str]], operators: Seq
             "",
             f"user {device}",
             *(f"topic read {root}/group/{group}/job" for group in sorted(groups)),
-            f"topic read {root}/depot/timestamp",
-            f"topic write {root}/depot/get",
+            f"topic read {root}/depot/+/timestamp",
             "topic write reply/#",
         ]
     for operator in operators:
@@ -113,8 +112,7 @@ def access_list(fleet: str, devices: Mapping[str, Iterable[str]], operators: Seq
             *(f"topic write {root}/device/+/{what}" for what in asked),
             *(f"topic read {root}/device/+/{what}" for what in told),
             f"topic write {root}/group/+/job",
-            f"topic read {root}/depot/get",
-            f"topic readwrite {root}/depot/timestamp",
+            f"topic readwrite {root}/depot/+/timestamp",
             "topic readwrite reply/#",
         ]
     return "\n".join(lines) + "\n"

@@ -27,7 +27,7 @@ class ModuleState(StrEnum):
     ACTIVE = "ACTIVE"
     """The one that jobs by name run on."""
     RETIRED = "RETIRED"
-    """Was ACTIVE until a newer one became so; kept as the last good release, to go back to."""
+    """Served until a newer one did; kept as the last release that served, to go back to."""
     ROLLED_BACK = "ROLLED_BACK"
     """Given up after it had begun to serve, for the reason that goes with it; the last good release serves again."""
     FAILED = "FAILED"
@@ -51,10 +51,12 @@ TRANSITIONS: Final[dict[ModuleState, frozenset[ModuleState]]] = {
     ModuleState.VERIFIED: _GIVEN_UP | {ModuleState.COMPILED},
     ModuleState.COMPILED: _GIVEN_UP | {ModuleState.TESTED},
     ModuleState.TESTED: _GIVEN_UP | {ModuleState.TRIAL},
-    ModuleState.TRIAL: _GIVEN_UP | {ModuleState.ACTIVE},
+    # To RETIRED: a newer release begins its trial, and this one is all that has served so far.
+    ModuleState.TRIAL: _GIVEN_UP | {ModuleState.ACTIVE, ModuleState.RETIRED},
     ModuleState.ACTIVE: _GIVEN_UP | {ModuleState.RETIRED},
-    # Back to ACTIVE: the release that replaced it was given up, or a deployment names the older one again.
-    ModuleState.RETIRED: _GIVEN_UP | {ModuleState.ACTIVE},
+    # Back: the release that replaced it was given up, or a deployment names the older one again. To TRIAL when its
+    # own trial had been cut short.
+    ModuleState.RETIRED: _GIVEN_UP | {ModuleState.ACTIVE, ModuleState.TRIAL},
     ModuleState.ROLLED_BACK: frozenset(),
     ModuleState.FAILED: frozenset(),
 }

@@ -1,16 +1,18 @@
 """Between a device's updater and a depot: ranges of files of the update repository, and the news of a new timestamp.
 
-A request, on ``…/depot/get``: ``{v: 1, device, token, path, offset, length, accept?}``. The answer goes to
-``…/device/<device>/chunk/<token>``, a topic that the depot builds itself, so that it cannot be made to write anywhere
-else: ``{v: 1, token, path, offset, total, data, coding?}``, or ``{v: 1, token, path, offset, error: {kind, message,
-retry_ms?}}``. One request, one answer; a device keeps a window of requests on their way and asks again for what does
-not come. Answers say nothing about trust: TUF's metadata does.
+A request: ``{v: 1, token, path, offset, length, accept?}``, on ``…/device/<device>/depot/get/<depot>`` to one depot, or
+on ``…/device/<device>/depot/get`` to whoever is there. Who asks stands in the topic, where an access list sees it. The
+answer goes to ``…/device/<device>/chunk/<token>``, a topic that the depot builds itself, so that it cannot be made to
+write anywhere else: ``{v: 1, depot, token, path, offset, total, data, coding?}``, or ``{v: 1, depot, token, path,
+offset, error: {kind, message, retry_ms?}}``. One request, one answer of each depot that it reaches. A device keeps a
+window of requests on their way; for what does not come it asks again, and then another depot. Answers say nothing about
+trust: TUF's metadata does.
 
 ``data`` is the range itself, or with ``coding: "zlib"`` (RFC 1950) its compressed form, which a depot may send when the
 request's ``accept`` names it. ``total`` is the length of the whole file, in bytes.
 
-The announcement, retained JSON on ``…/depot/timestamp``: ``{"version", "sha256"}`` of ``timestamp.json``. A hint to
-look, nothing more.
+The announcement, retained JSON on ``…/depot/<depot>/timestamp``: ``{"version", "sha256"}`` of ``timestamp.json``. It
+says that the depot is there and is a hint to look, nothing more. The depot's will replaces it by an empty message.
 """
 
 from __future__ import annotations
@@ -36,8 +38,8 @@ ZLIB: Final = "zlib"
 
 _MAX_ITEMS: Final = 32
 _MAX_RETRY_MS: Final = 3_600_000
-_REQUEST_KEYS: Final = frozenset(("v", "device", "token", "path", "offset", "length", "accept"))
-_CHUNK_KEYS: Final = frozenset(("v", "token", "path", "offset", "total", "data", "coding", "error"))
+_REQUEST_KEYS: Final = frozenset(("v", "token", "path", "offset", "length", "accept"))
+_CHUNK_KEYS: Final = frozenset(("v", "depot", "token", "path", "offset", "total", "data", "coding", "error"))
 _ERROR_KEYS: Final = frozenset(("kind", "message", "retry_ms"))
 
 
@@ -58,7 +60,6 @@ class RefusalKind(StrEnum):
 class RangeRequest:
     """A device asks for a range of a file."""
 
-    device: str
     token: str
     """An id that the device makes for one run of its updater: late answers to an earlier one are told by it."""
     path: str
@@ -83,6 +84,8 @@ class Refusal:
 class RangeChunk:
     """A depot's answer."""
 
+    depot: str
+    """Its id."""
     token: str
     path: str
     offset: int
@@ -107,7 +110,6 @@ def encode_range_request(request: RangeRequest) -> bytes:
     """Encode deterministically."""
     fields: dict[str, object] = {
         "v": field.VERSION,
-        "device": request.device,
         "token": request.token,
         "path": request.path,
         "offset": request.offset,
@@ -124,7 +126,6 @@ def decode_range_request(data: bytes) -> RangeRequest:
     fields = field.envelope(cbor.decode(data, max_bytes=MAX_REQUEST_BYTES, max_items=_MAX_ITEMS), what, _REQUEST_KEYS)
     accept = field.items(fields["accept"], f"{what}: 'accept'", most=8) if "accept" in fields else []
     return RangeRequest(
-        device=field.identifier(fields, "device", what),
         token=field.identifier(fields, "token", what),
         path=_path(fields.get("path"), what),
         offset=field.integer(fields.get("offset"), f"{what}: 'offset'", most=MAX_FILE),
@@ -137,6 +138,7 @@ def encode_range_chunk(chunk: RangeChunk, *, compressed: bytes | None = None) ->
     """Encode an answer; ``compressed``, from :func:`compress`, goes in place of its data."""
     fields: dict[str, object] = {
         "v": field.VERSION,
+        "depot": chunk.depot,
         "token": chunk.token,
         "path": chunk.path,
         "offset": chunk.offset,
@@ -157,11 +159,11 @@ def decode_range_chunk(data: bytes) -> RangeChunk:
     """Decode an answer, its data plain again; raises :class:`EnvelopeError`, and nothing else, for whatever bytes."""
     what = "depot's answer"
     fields = field.envelope(cbor.decode(data, max_bytes=MAX_CHUNK_BYTES, max_items=_MAX_ITEMS), what, _CHUNK_KEYS)
-    token = field.identifier(fields, "token", what)
+    depot, token = field.identifier(fields, "depot", what), field.identifier(fields, "token", what)
     path = _path(fields.get("path"), what)
     offset = field.integer(fields.get("offset"), f"{what}: 'offset'", most=MAX_FILE)
     if "error" in fields:
-        return RangeChunk(token, path, offset, error=_refusal(fields["error"], what))
+        return RangeChunk(depot, token, path, offset, error=_refusal(fields["error"], what))
     total = field.integer(fields.get("total"), f"{what}: 'total'", least=1, most=MAX_FILE)
     octets = field.octets(fields.get("data"), f"{what}: 'data'")
     if "coding" in fields:
@@ -169,7 +171,7 @@ def decode_range_chunk(data: bytes) -> RangeChunk:
         octets = _decompress(octets, what)
     if not octets or len(octets) > MAX_RANGE or offset + len(octets) > total:
         raise EnvelopeError(f"{what}: {len(octets)} bytes at {offset} of {total} are no range")
-    return RangeChunk(token, path, offset, total, octets)
+    return RangeChunk(depot, token, path, offset, total, octets)
 
 
 def compress(data: bytes) -> bytes | None:

@@ -40,7 +40,7 @@ class Route(NamedTuple):
     """Device id."""
     group: str = ""
     item: str = ""
-    """RUN: module name; CANCEL, RESULT, STATUS: job id; CHUNK: token."""
+    """RUN: module name; CANCEL, RESULT, STATUS: job id; CHUNK: token; DEPOT_GET, DEPOT_TIMESTAMP: depot's id."""
 
 
 _OF_DEVICE: Final = {
@@ -57,9 +57,10 @@ _OF_ITEM: Final = {
     "status": RouteKind.STATUS,
     "chunk": RouteKind.CHUNK,
 }
-_OF_DEPOT: Final = {"get": RouteKind.DEPOT_GET, "timestamp": RouteKind.DEPOT_TIMESTAMP}
+_GET: Final = ["depot", "get"]
 _DEVICE_LEVELS: Final = 3
 _ITEM_LEVELS: Final = 4
+_GET_LEVELS: Final = 5
 
 
 class Topics:
@@ -120,15 +121,13 @@ class Topics:
         """Where a depot sends a range of a file that ``device`` asked for under ``token``."""
         return self._of_device(device, f"chunk/{check_id(token, 'token')}")
 
-    @property
-    def depot_get(self) -> str:
-        """Where devices ask for a range of a file of the update repository."""
-        return f"{self._base}depot/get"
+    def depot_get(self, device: str, depot: str = "") -> str:
+        """Where ``device`` asks ``depot``, or without one every depot, for a range of a file of the repository."""
+        return self._of_device(device, f"depot/get/{check_id(depot, 'depot')}" if depot else "depot/get")
 
-    @property
-    def depot_timestamp(self) -> str:
-        """Retained: there is something new in the update repository."""
-        return f"{self._base}depot/timestamp"
+    def depot_timestamp(self, depot: str) -> str:
+        """Retained: ``depot`` is there, and has this timestamp; empty when it is gone."""
+        return f"{self._base}depot/{check_id(depot, 'depot')}/timestamp"
 
     def device_filters(self, device: str, groups: Iterable[str] = ()) -> tuple[str, ...]:
         """What an agent subscribes to (QoS 1): its own jobs and those of its groups, in a stable order.
@@ -141,8 +140,8 @@ class Topics:
         return (*own, self.sync_query(device), *(self.group_job(group) for group in sorted(set(groups))))
 
     def updater_filters(self, device: str) -> tuple[str, ...]:
-        """What a device's updater subscribes to: its chunks and the depots' announcement."""
-        return (f"{self._base}device/{check_id(device, 'device')}/chunk/+", self.depot_timestamp)
+        """What a device's updater subscribes to: its chunks and the depots' announcements."""
+        return (f"{self._of_device(device, 'chunk')}/+", f"{self._base}depot/+/timestamp")
 
     def operator_filters(self, device: str | None = None) -> tuple[str, ...]:
         """What an operator watches, of one device or (``None``) of all: results, states, presence, sync."""
@@ -150,9 +149,10 @@ class Topics:
         below = f"{self._base}device/{who}"
         return tuple(f"{below}/{what}" for what in ("result/+", "status/+", "presence", "reported", "sync"))
 
-    def depot_filters(self, share: str = "depot") -> tuple[str, ...]:
-        """What a depot subscribes to: one request goes to one depot of the same ``share`` (MQTT 5.0, 4.8.2)."""
-        return (f"$share/{check_id(share, 'share')}/{self.depot_get}",)
+    def depot_filters(self, depot: str) -> tuple[str, ...]:
+        """What ``depot`` subscribes to: requests to it, and those to whoever is there."""
+        every = f"{self._base}device/+/depot/get"
+        return (every, f"{every}/{check_id(depot, 'depot')}")
 
     def parse(self, topic: str) -> Route:
         """Take apart a topic that a message came on.
@@ -168,16 +168,19 @@ class Topics:
                 kind = _OF_ITEM.get(levels[2])
                 if kind is not None and is_id(levels[1]) and is_id(levels[3]):
                     return Route(kind, levels[1], "", levels[3])
+                if levels[2:] == _GET and is_id(levels[1]):
+                    return Route(RouteKind.DEPOT_GET, levels[1])
+            elif head == "device" and count == _GET_LEVELS:
+                if levels[2:4] == _GET and is_id(levels[1]) and is_id(levels[4]):
+                    return Route(RouteKind.DEPOT_GET, levels[1], "", levels[4])
             elif head == "device" and count == _DEVICE_LEVELS:
                 kind = _OF_DEVICE.get(levels[2])
                 if kind is not None and is_id(levels[1]):
                     return Route(kind, levels[1])
             elif head == "group" and count == _DEVICE_LEVELS and levels[2] == "job" and is_id(levels[1]):
                 return Route(RouteKind.GROUP_JOB, "", levels[1])
-            elif head == "depot" and levels[1:] and count < _DEVICE_LEVELS:
-                kind = _OF_DEPOT.get(levels[1])
-                if kind is not None:
-                    return Route(kind)
+            elif head == "depot" and count == _DEVICE_LEVELS and levels[2] == "timestamp" and is_id(levels[1]):
+                return Route(RouteKind.DEPOT_TIMESTAMP, "", "", levels[1])
         raise TopicError(f"{shown(topic)} is no topic of {self.root}: see the protocol's table of topics")
 
     def _of_device(self, device: str, rest: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 from waspi.errors import ConfigError
-from waspi.updates.errand import SOCKET_FD, Finished, encode_message
+from waspi.updates.updater_messages import SOCKET_FD, Finished, encode_message
 
 _OTA_EXTRA = frozenset(("tuf", "securesystemslib", "cryptography", "urllib3"))
 

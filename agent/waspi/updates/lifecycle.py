@@ -10,13 +10,121 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from waspi.errors import CompileError, Fault, GoldenPairError, InterruptedJobError, UsageError, WorkerError
-from waspi.model.module_state import ModuleState
+from waspi.errors import (
+    CompileError,
+    Fault,
+    GoldenPairError,
+    IllegalTransitionError,
+    InterruptedJobError,
+    UsageError,
+    WorkerError,
+)
+from waspi.model.module_state import ModuleState, may_become
+from waspi.model.release import Release
 from waspi.model.result import JobError
-from waspi.updates.life import Life, ModuleRecord
 
 REMEMBERED: Final = 4
 """Lives that are over and kept for their reasons, for each module."""
+MAX_REASON: Final = 500
+"""Characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """A release, where it is in its life, and which deployment asked for it."""
+
+    release: Release
+    """Without golden pairs: those lie in a file of their own until they are needed."""
+    state: ModuleState = ModuleState.FETCHED
+    reason: str = ""
+    """Why it was given up."""
+    group: str = ""
+    """The group whose deployment named it."""
+    serial: int = 0
+    """Of that deployment."""
+    retry: int = 0
+    """Of its entry: a given-up release is tried again when a deployment has a higher one."""
+    barred: bool = False
+    """Whether the release itself is to blame, so that only a higher ``retry`` brings it back."""
+    proven: bool = False
+    """Whether it has been through its trial."""
+    jobs: int = 0
+    """Jobs that ended well in its trial, since the agent started."""
+    failures: int = 0
+    """Jobs that failed through its fault in its trial."""
+
+    @property
+    def label(self) -> str:
+        """``name@version`` (``str``)."""
+        return self.release.label
+
+    def become(self, state: ModuleState, reason: str = "", *, barred: bool = False) -> Life:
+        """This life in another state. Raises :class:`IllegalTransitionError` when the table does not have it."""
+        if not may_become(self.state, state):
+            raise IllegalTransitionError(f"{self.label} cannot go from {self.state} to {state}; report this")
+        return replace(self, state=state, reason=reason[:MAX_REASON], barred=barred)
+
+    def serve_again(self) -> Life:
+        """This retired life, back in service: active, or in its trial anew when a newer release cut that short."""
+        if self.proven:
+            return self.become(ModuleState.ACTIVE)
+        return replace(self.become(ModuleState.TRIAL), jobs=0, failures=0)
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleRecord:
+    """Every life of one module that this device remembers, the oldest first."""
+
+    name: str
+    lives: tuple[Life, ...] = ()
+
+    @property
+    def trial(self) -> Life | None:
+        """The life in its trial."""
+        return self._in(ModuleState.TRIAL)
+
+    @property
+    def active(self) -> Life | None:
+        """The life that has proved itself last."""
+        return self._in(ModuleState.ACTIVE)
+
+    @property
+    def retired(self) -> Life | None:
+        """The one before, kept to go back to."""
+        return self._in(ModuleState.RETIRED)
+
+    @property
+    def candidate(self) -> Life | None:
+        """The life on its way to its trial."""
+        return next((life for life in self.lives if not life.state.final and not _past_tests(life.state)), None)
+
+    @property
+    def serving(self) -> Life | None:
+        """The life that jobs by name run on."""
+        return self.trial or self.active
+
+    def of(self, version: str) -> Life | None:
+        """The latest life of that version."""
+        return next((life for life in reversed(self.lives) if life.release.version == version), None)
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """What must not be evicted: the bytes of every life that is not over."""
+        return tuple(life.release.sha256 for life in self.lives if not life.state.final)
+
+    def with_life(self, life: Life) -> ModuleRecord:
+        """This record with ``life`` in place of the one of the same version, or added."""
+        place = next((at for at, each in enumerate(self.lives) if each.release.version == life.release.version), None)
+        kept = [each for each in self.lives if each.release.version != life.release.version]
+        kept.insert(len(kept) if place is None else place, life)
+        return replace(self, lives=tuple(kept))
+
+    def without(self, life: Life) -> ModuleRecord:
+        """This record without ``life``."""
+        return replace(self, lives=tuple(each for each in self.lives if each is not life))
+
+    def _in(self, state: ModuleState) -> Life | None:
+        return next((life for life in self.lives if life.state is state), None)
 
 
 class Act(StrEnum):
@@ -88,12 +196,21 @@ def tested(record: ModuleRecord, version: str, error: JobError | None) -> Step:
 
 
 def begin_trial(record: ModuleRecord, version: str) -> Step:
-    """From now on real jobs run on it; one that is in its trial still makes way."""
+    """From now on real jobs run on it; one that is in its trial still makes way.
+
+    That one is kept when it is all that has served: should the new one fail, there is something to go back to.
+    """
     life = record.of(version)
     if life is None or life.state is not ModuleState.TESTED:
         return record, ()
     effects: list[Effect] = []
-    if record.trial is not None:
+    if record.trial is not None and record.active is None:
+        if record.retired is not None:
+            effects.append(Effect(Act.LET_GO, record.retired))
+            record = record.without(record.retired)
+        if record.trial is not None:
+            record = record.with_life(record.trial.become(ModuleState.RETIRED))
+    elif record.trial is not None:
         record, effects = _give_up(record, record.trial, f"{life.label} came before its trial was over", barred=False)
         effects = [each for each in effects if each.act not in {Act.SERVE, Act.WITHDRAW}]
     life = replace(life.become(ModuleState.TRIAL), jobs=0, failures=0)
@@ -128,29 +245,34 @@ def trial_over(record: ModuleRecord, version: str) -> Step:
         return record, ()
     effects = []
     oldest, before = record.retired, record.active
-    if oldest is not None:
-        record = record.without(oldest)
-        effects.append(Effect(Act.LET_GO, oldest))
     if before is not None:
+        if oldest is not None:
+            record = record.without(oldest)
+            effects.append(Effect(Act.LET_GO, oldest))
         record = record.with_life(before.become(ModuleState.RETIRED))
-    life = life.become(ModuleState.ACTIVE)
+    life = replace(life.become(ModuleState.ACTIVE), proven=True)
     return record.with_life(life), (Effect(Act.SERVE, life), *effects)
 
 
 def wanted(record: ModuleRecord, version: str, *, group: str, serial: int) -> Step:
-    """A deployment names ``version``: what is on the way to another one makes way, an older release comes back."""
+    """A deployment names ``version``: what is on the way to another one makes way, an older release comes back.
+
+    A release in its trial serves on until the other one is here, when there is none to go back to meanwhile.
+    """
     effects: list[Effect] = []
     reason = f"deployment {serial} of group {group} names {version}"
-    for life in (record.candidate, record.trial):
+    back = record.active or record.retired
+    has_back = back is not None and (back.state is ModuleState.ACTIVE or back.release.version == version)
+    for life in (record.candidate, record.trial if has_back else None):
         if life is not None and life.release.version != version:
             record, more = _give_up(record, life, reason, barred=False)
             effects += more
     life = record.retired
     if life is not None and life.release.version == version:
         before = record.active
-        if before is not None:
+        if before is not None and life.proven:
             record = record.with_life(before.become(ModuleState.RETIRED))
-        life = replace(life.become(ModuleState.ACTIVE), group=group, serial=serial)
+        life = replace(life.serve_again(), group=group, serial=serial)
         record = record.with_life(life)
         effects.append(Effect(Act.SERVE, life))
     return record, tuple(effects)
@@ -172,15 +294,24 @@ def refused(record: ModuleRecord, life: Life, error: JobError) -> Step:
     return _step(_give_up(record.with_life(life), life, error.message, barred=_is_to_blame(error)))
 
 
-def roll_back(record: ModuleRecord) -> Step:
-    """Somebody on the device wants the release before back. Raises :class:`UsageError` when there is none."""
-    if record.trial is not None:
-        return _step(_give_up(record, record.trial, "rolled back on the device", barred=True))
-    serving, before = record.active, record.retired
-    if serving is None:
-        raise UsageError(f"no release of {record.name} serves here; waspi modules shows what does")
-    if before is None:
-        raise UsageError(f"{serving.label} is the only good release of {record.name} here: there is none to go back to")
+def before_serving(record: ModuleRecord) -> Life | None:
+    """The life that a rollback goes back to, or ``None``."""
+    return (record.active if record.trial is not None else None) or record.retired
+
+
+def roll_back(record: ModuleRecord, version: str, *, retry: int = 0, force: bool = False) -> Step:
+    """Somebody on the device wants the release before ``version`` back; nothing to do when that serves no more.
+
+    Raises :class:`UsageError` when there is none before it, unless ``force`` says that none shall serve then.
+    """
+    serving = record.serving
+    if serving is None or (serving.release.version, serving.retry) != (version, retry):
+        return record, ()
+    if before_serving(record) is None and not force:
+        raise UsageError(
+            f"{serving.label} is the only release of {record.name} that has served here: there is none to go back to; "
+            "with --force it is withdrawn all the same"
+        )
     return _step(_give_up(record, serving, "rolled back on the device", barred=True))
 
 
@@ -244,7 +375,7 @@ def _give_up(record: ModuleRecord, life: Life, reason: str, *, barred: bool) -> 
             effects.insert(0, Effect(Act.WITHDRAW, over))
         else:
             if good.state is ModuleState.RETIRED:
-                good = good.become(ModuleState.ACTIVE)
+                good = good.serve_again()
                 record = record.with_life(good)
             effects.insert(0, Effect(Act.SERVE, good))
     ended = [each for each in record.lives if each.state.final]
@@ -261,3 +392,7 @@ def _step(given_up: tuple[ModuleRecord, list[Effect]]) -> Step:
 def _is_to_blame(error: JobError) -> bool:
     """Whether another try at the same release would end the same: not when the disk was full, say."""
     return error.fault is Fault.GUEST or error.kind == CompileError.kind
+
+
+def _past_tests(state: ModuleState) -> bool:
+    return state in {ModuleState.TRIAL, ModuleState.ACTIVE, ModuleState.RETIRED}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from waspi.mqtt.backoff import Backoff
+
 _JITTER = 0.1
 """Of the interval: so that devices that started together do not ask together for ever."""
 
@@ -30,7 +32,7 @@ class Schedule:
         """The first check is due within the spread: a device that starts wants to know."""
         self._terms = terms
         self._rng = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
-        self._failures = 0
+        self._retry = Backoff(terms.retry_s, terms.interval_s, self._rng)
         self._earliest = now
         self._again = False
         self.running = False
@@ -60,12 +62,10 @@ class Schedule:
         self.running = False
         self._earliest = now + self._terms.gap_s
         if well:
-            self._failures = 0
+            self._retry.reset()
             wait = self._terms.interval_s * self._rng.uniform(1 - _JITTER, 1 + _JITTER)
         else:
-            longest = min(self._terms.retry_s * 2**self._failures, self._terms.interval_s)
-            self._failures += 1
-            wait = longest * self._rng.uniform(0.5, 1.0)
+            wait = self._retry.next()
         self.due = now + max(wait, self._terms.gap_s)
         if self._again:
             self.announced(now)

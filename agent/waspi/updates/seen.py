@@ -3,7 +3,8 @@
 python-tuf keeps the metadata itself and compares with that, but does not sync it: after a power cut it may be gone,
 and an attacker's old copy would be as good as any. So the highest versions stand in a file of their own, written
 durably before anything is made of the metadata. A version counts only together with the keys that signed it: new keys
-for a role are how an operator recovers from an attacker who had the old ones count up (TUF 1.0.33, 5.3.11).
+for a role are how an operator recovers from an attacker who had the old ones count up (TUF 1.0.33, 5.3.11). The version
+of targets counts together with the snapshot's keys as well, since the snapshot is what states it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Seen:
     """The newest of everything."""
 
     versions: Mapping[str, int] = field(default_factory=dict)
-    """``<role>/<key ids>`` to the highest version; a root is ``root``."""
+    """``<role>/<fingerprint of key ids>`` to the highest version; a root is ``root``."""
     serials: Mapping[str, int] = field(default_factory=dict)
     """Group to the serial of its newest deployment."""
     floor: float = 0.0

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from selectors import BaseSelector
-from typing import Final
+from typing import Final, Protocol
 
 from waspi.errors import EnvelopeError, StorageError, UsageError, WorkerError
 from waspi.model.limits import Limits
@@ -17,27 +18,52 @@ from waspi.protocol.reported import ReportedModule
 from waspi.sandbox.cache import ModuleCache
 from waspi.sandbox.pool import Pool
 from waspi.sandbox.task import Done
-from waspi.updates import errand, lifecycle
-from waspi.updates.errand import Errand, Fetched, Finished, Named, Plan, Refused, decode_message, encode_message
-from waspi.updates.golden_test import PREFIX
-from waspi.updates.keeper import Keeper, KeeperTerms
-from waspi.updates.life import Life
-from waspi.updates.messenger import Messenger, command
-from waspi.updates.ports import Serving, Surroundings
-from waspi.updates.register import FOLDER
-from waspi.updates.request_box import RequestBox
+from waspi.updates import lifecycle, updater_messages
+from waspi.updates.installer import PREFIX, Installer, InstallTerms, Serving
+from waspi.updates.lifecycle import Life
+from waspi.updates.local_requests import LocalRequests, RollbackRequest
+from waspi.updates.modules_file import FOLDER
 from waspi.updates.schedule import Schedule
 from waspi.updates.seen import read_seen
 from waspi.updates.settings import UpdatesConfig
+from waspi.updates.updater_messages import (
+    CheckRequest,
+    Fetched,
+    Finished,
+    NamedRelease,
+    NotFetched,
+    Refreshed,
+    decode_message,
+    encode_message,
+)
+from waspi.updates.updater_process import UpdaterProcess, command
 
 _STALLED_S: Final = 600.0
 """An updater that says nothing for so long is ended; by itself it gives up earlier."""
 
 _MAX_NOTICE: Final = 1024
+_MOST_DEPOTS: Final = 64
 _MOST_CACHED: Final = 256
 """Digests of modules that the updater is told of, those that were used last."""
 
 _log = logging.getLogger(__name__)
+
+
+class Surroundings(Protocol):
+    """What the agent offers."""
+
+    @property
+    def online(self) -> bool:
+        """Whether the broker is connected."""
+
+    def ask_depot(self, depot: str, request: bytes) -> None:
+        """Publish a request to ``depot``, or, when that is empty, to every depot."""
+
+    def changed(self) -> None:
+        """Reported state is to be published: it is not what it was."""
+
+    def raise_floor(self, seen: float) -> None:
+        """So many Unix seconds have certainly passed."""
 
 
 class Updates:
@@ -78,23 +104,24 @@ class Updates:
             self._folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise StorageError(f"cannot use {self._folder}: {error.strerror}") from error
-        self._requests = RequestBox(self._folder)
+        self._requests = LocalRequests(self._folder)
         self._schedule = Schedule(config.schedule, monotonic())
-        self._messenger: Messenger | None = None
+        self._updater: UpdaterProcess | None = None
         self._heard = 0.0
         self._last_word: Finished | None = None
-        self._named: dict[str, Named] = {}
+        self._named: dict[str, NamedRelease] = {}
         self._available: dict[str, str] = {}
         self._serials: dict[str, int] = {}
         self._timestamp = ""
+        self._depots: dict[str, bool] = {}
         self._trouble = ""
         self._take_in_seen()
-        terms = KeeperTerms(limits, config.trial, config.trial_s)
-        self.keeper = Keeper(self._folder, terms, cache, serving, monotonic, around.changed)
+        terms = InstallTerms(limits, config.trial, config.trial_s)
+        self.installer = Installer(self._folder, terms, cache, serving, monotonic, around.changed)
 
     def attach(self, pool: Pool) -> None:
         """Hand over the pool."""
-        self.keeper.attach(pool)
+        self.installer.attach(pool)
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 
@@ -102,8 +129,8 @@ class Updates:
         """When :meth:`tick` wants to be called."""
         if self._requests.news:
             return 0.0
-        times = [self.keeper.next_deadline()]
-        if self._messenger is not None:
+        times = [self.installer.next_deadline()]
+        if self._updater is not None:
             times.append(self._heard + _STALLED_S)
         elif self._may_check:
             times.append(self._schedule.due)
@@ -113,53 +140,64 @@ class Updates:
         """Do what time asks for."""
         if self._requests.news:
             self._take_requests()
-        if self._messenger is not None:
+        if self._updater is not None:
             if now >= self._heard + _STALLED_S:
                 _log.error("the updater says nothing any more and is ended")
                 self._heard = now
-                self._messenger.kill()
+                self._updater.kill()
         elif self._may_check and now >= self._schedule.due:
             self._check(now)
-        self.keeper.tick(now)
+        self.installer.tick(now)
 
     def on_done(self, done: Done) -> bool:
         """Whether the run that ended was one of ours; in any case our turn comes first."""
         if done.job_id.startswith(PREFIX):
-            self.keeper.on_done(done)
+            self.installer.on_done(done)
             return True
-        self.keeper.take_turn()
+        self.installer.take_turn()
         return False
 
-    def on_job_end(self, label: str, error: JobError | None) -> None:
-        """A job has ended that ran on the module that its result calls ``label``."""
+    def on_job_end(self, label: str, error: JobError | None, *, publishers_terms: bool = False) -> None:
+        """A job has ended that ran on the module that its result calls ``label``.
+
+        ``publishers_terms``: it ran under an ABI description or limits that came with the job. Then its end says
+        nothing about the release: a publisher who grants too little fuel must not have it rolled back.
+        """
+        if publishers_terms:
+            return
         name, _, version = label.partition("@")
         version, trial, _ = version.partition(" (trial)")
-        if trial and self.keeper.is_tried(name):
-            self.keeper.job_ended(name, version, error)
+        if trial and self.installer.is_tried(name):
+            self.installer.job_ended(name, version, error)
 
-    def on_notice(self, payload: bytes) -> None:
-        """A depot announces a timestamp (:class:`waspi.protocol.depot.TimestampNotice`): a hint, nothing more.
+    def on_notice(self, depot: str, payload: bytes) -> None:
+        """``depot`` announces a timestamp (:class:`waspi.protocol.depot.TimestampNotice`), or, empty, that it is gone.
 
         Only its hash matters here; the envelopes between updater and depot would cost the idle agent 100 KB.
         """
+        if not payload:
+            self._depots.pop(depot, None)
+            return
         try:
             fields = json_document.decode_document(payload, "timestamp notice", max_bytes=_MAX_NOTICE)
         except EnvelopeError as error:
             _log.warning("an announcement of updates is dropped: %s", error.message)
             return
+        if depot in self._depots or len(self._depots) < _MOST_DEPOTS:
+            self._depots[depot] = False
         if fields.get("sha256") != self._timestamp:
             self._schedule.announced(self._monotonic())
 
     def on_chunk(self, payload: bytes) -> None:
         """A depot's answer: the updater's, if there is one; one that is lost is asked for again."""
-        if self._messenger is not None:
-            self._messenger.send(errand.DEPOT, payload)
+        if self._updater is not None:
+            self._updater.send(updater_messages.DEPOT, payload)
 
     def close(self) -> None:
         """End the updater; what it has fetched stays."""
-        if self._messenger is not None:
-            self._messenger.close()
-            self._messenger = None
+        if self._updater is not None:
+            self._updater.close()
+            self._updater = None
         self._requests.close()
 
     # --- what is told -------------------------------------------------------------------------------------------------
@@ -177,7 +215,7 @@ class Updates:
     def reported(self, fixed: Iterable[ReportedModule]) -> tuple[ReportedModule, ...]:
         """Reported state's modules: those of the configuration (``fixed``) and every life."""
         told = list(fixed)
-        for record in self.keeper.records:
+        for record in self.installer.records:
             serving = record.serving
             for life in record.lives:
                 offered = self._available.get(record.name, "") if life is (serving or record.lives[-1]) else ""
@@ -195,12 +233,13 @@ class Updates:
         return bool(self._config.url) or self._around.online
 
     def _check(self, now: float) -> None:
-        records = self.keeper.records
-        task = Errand(
+        records = self.installer.records
+        task = CheckRequest(
             device=self._device,
             groups=self._groups,
             url=self._config.url,
             ca=str(self._config.ca or ""),
+            redirect_hosts=self._config.redirect_hosts,
             root=str(self._config.root),
             folder=str(self._folder.absolute()),
             now=self._now(),
@@ -214,6 +253,7 @@ class Updates:
             },
             barred={record.name: lifecycle.barred(record) for record in records},
             fixed=self._serving.fixed(),
+            depots=tuple(sorted(self._depots, key=self._place_of)),
             cached=self._cache.digests()[-_MOST_CACHED:],
         )
         self._schedule.begin()
@@ -221,16 +261,19 @@ class Updates:
         self._last_word = None
         self._named.clear()
         try:
-            self._messenger = Messenger(self._selector, self._program, self._on_message, self._on_end)
+            self._updater = UpdaterProcess(self._selector, self._program, self._on_message, self._on_end)
         except WorkerError as error:
             self._on_end(error.message)
             return
-        self._messenger.send(encode_message(task))
+        if not self._updater.send(encode_message(task)):
+            self._last_word = Finished("device", "this device has too many modules for one look at the repository")
+            self._updater.kill()
 
     def _on_message(self, data: bytes) -> None:
         self._heard = self._monotonic()
-        if data[:1] == errand.DEPOT:
-            self._around.ask_depot(data[1:])
+        if data[:1] == updater_messages.DEPOT:
+            depot, _, request = data[1:].partition(b"\0")
+            self._around.ask_depot(depot.decode(), request)
             return
         try:
             message = decode_message(data)
@@ -238,37 +281,37 @@ class Updates:
             _log.error("the updater says something that is no message: %s", error)
             return
         match message:
-            case Named() as named:
+            case NamedRelease() as named:
                 self._named[named.name] = named
-            case Plan() as plan:
-                self._take_plan(plan)
+            case Refreshed() as news:
+                self._take_refreshed(news)
             case Fetched() as done:
-                self.keeper.fetched(done.name, done.version, group=done.group, serial=done.serial, retry=done.retry)
-            case Refused() as no:
+                self.installer.fetched(done.name, done.version, group=done.group, serial=done.serial, retry=done.retry)
+            case NotFetched() as no:
                 digest = "0" * 64  # nothing of it is here
                 life = Life(Release(no.name, no.version, digest, 0), group=no.group, serial=no.serial, retry=no.retry)
-                self.keeper.refused(no.name, life, no.error)
+                self.installer.refused(no.name, life, no.error)
             case Finished() as word:
                 self._last_word = word
             case _:
                 pass
 
-    def _take_plan(self, plan: Plan) -> None:
-        self._serials = dict(plan.serials)
-        self._timestamp = plan.timestamp
-        self._around.raise_floor(plan.floor)
+    def _take_refreshed(self, news: Refreshed) -> None:
+        self._serials = dict(news.serials)
+        self._timestamp = news.timestamp
+        self._around.raise_floor(news.floor)
         self._available = {name: named.offered for name, named in self._named.items()}
-        for record in self.keeper.records:
+        for record in self.installer.records:
             if record.name not in self._named:
-                self.keeper.unwanted(record.name)
+                self.installer.unwanted(record.name)
         for name, named in self._named.items():
             if named.version:
-                self.keeper.wanted(name, named.version, group=named.group, serial=named.serial)
+                self.installer.wanted(name, named.version, group=named.group, serial=named.serial)
         self._around.changed()
 
     def _on_end(self, how: str) -> None:
         """The updater is gone."""
-        self._messenger = None
+        self._updater = None
         word = self._last_word or Finished("worker", f"the updater {how}")
         self._schedule.ended(self._monotonic(), well=not word.kind)
         if word.message != self._trouble:
@@ -276,6 +319,7 @@ class Updates:
                 _log.warning("no update: %s", word.message)
             self._trouble = word.message
             self._around.changed()
+        self._depots |= dict.fromkeys(self._depots.keys() & {*word.silent}, True)
         _log.debug(
             "the updater made %d requests, fetched %d bytes in %d ms and took %d KiB",
             word.requests,
@@ -283,6 +327,13 @@ class Updates:
             word.fetched_ms,
             word.peak_kib,
         )
+
+    def _place_of(self, depot: str) -> tuple[bool, bytes]:
+        """Those that were silent last come last; else each device has an order of its own, so that they share a fleet.
+
+        The order is by SHA-256 of device and depot: one more depot, or one less, moves nobody who is not concerned.
+        """
+        return self._depots[depot], hashlib.sha256(f"{self._device}/{depot}".encode()).digest()
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -292,9 +343,9 @@ class Updates:
         except StorageError as error:
             _log.error("%s", error.message)
 
-    def _roll_back(self, name: str) -> None:
+    def _roll_back(self, request: RollbackRequest) -> None:
         try:
-            self.keeper.roll_back(name)
+            self.installer.roll_back(request.name, request.version, retry=request.retry, force=request.force)
         except UsageError as error:
             _log.error("a rollback that was asked for is not done: %s", error.message)
 

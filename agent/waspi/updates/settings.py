@@ -19,6 +19,8 @@ class UpdatesConfig:
     """``https://…`` of the repository; empty: from the depots on MQTT."""
     ca: Path | None
     """File with the certificate of the authority that ``url`` is to be trusted by (PEM), instead of the system's."""
+    redirect_hosts: tuple[str, ...]
+    """Hosts (``name`` or ``name:port``) that the server at ``url`` may send to, besides itself."""
     range_bytes: int
     """Bytes asked for at once; smaller on links where a packet of that size takes seconds."""
     window: int

@@ -21,10 +21,9 @@ from waspi.protocol.deployment_document import MAX_BYTES, decode_deployment
 from waspi.protocol.issued import issued_of
 from waspi.protocol.repository_path import METADATA, deployment_target, target_path
 from waspi.protocol.wanted import check_serial
-from waspi.updates.fetcher import SourceFetcher
 from waspi.updates.partial_file import PartialFile
 from waspi.updates.seen import Seen, read_seen, write_seen
-from waspi.updates.source import Source
+from waspi.updates.source import Source, SourceFetcher
 
 HASH: Final = "sha256"
 _ROLES: Final = ("timestamp", "snapshot", "targets")
@@ -113,9 +112,7 @@ class SignedRepository:
         """
         if self._updater.find_cached_target(info, str(path)) is not None:
             return False
-        digest = info.hashes.get(HASH)
-        if digest is None:
-            raise RepositoryError(f"target {info.path} bears no SHA-256")
+        digest = digest_of(info)
         partial = self._folder / "download" / f"{digest}.part"
         with PartialFile(partial, info.length, self._range_bytes) as file:
             self._fill(file, target_path(info.path, digest), info.length)
@@ -150,7 +147,10 @@ class SignedRepository:
                 raise RepositoryError(f"the update repository is refused: {role} metadata has expired")
             mark = role
             if role != "root" and isinstance(root, Root):
-                mark = f"{role}/{_fingerprint(root.roles[role].keyids)}"
+                keys = [*root.roles[role].keyids]
+                if role == "targets":  # its version stands in the snapshot: TUF 1.0.33, 5.5.5 compares snapshots
+                    keys += root.roles["snapshot"].keyids
+                mark = f"{role}/{_fingerprint(keys)}"
             if metadata.signed.version < versions.get(mark, 0):
                 raise RepositoryError(
                     f"the update repository is refused: {role} metadata of version {metadata.signed.version}, and "
@@ -202,6 +202,18 @@ class SignedRepository:
         for path in (self._folder / "releases").iterdir():
             if path.name.removesuffix(".json") not in kept:
                 remove_durably(path)
+
+
+def digest_of(info: TargetFile) -> str:
+    """SHA-256 of a target, lower-case hexadecimal. Raises ``RepositoryError`` when the metadata does not state it."""
+    digest = info.hashes.get(HASH)
+    if digest is None:
+        stated = ", ".join(sorted(info.hashes))
+        raise RepositoryError(
+            f"target {info.path} is signed with {stated} alone. TUF allows that; waspi asks for a SHA-256, by which "
+            "it names the file: sign the target with sha256, too"
+        )
+    return digest
 
 
 def _fingerprint(key_ids: Iterable[str]) -> str:

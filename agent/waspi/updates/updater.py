@@ -1,7 +1,7 @@
 """The program of the updater: one look at the repository, and what is new fetched; then it ends.
 
 A process of its own, because python-tuf and its cryptography take more memory than the whole agent, and are needed for
-seconds a day. It talks to the agent alone (:mod:`waspi.updates.errand`), over descriptor 3.
+seconds a day. It talks to the agent alone (:mod:`waspi.updates.updater_messages`), over descriptor 3.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import resource
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,60 +25,98 @@ from waspi.model.release import Release
 from waspi.protocol.release_custom import release_of
 from waspi.protocol.repository_path import module_target
 from waspi.protocol.wanted import Wanted, wanted_modules
-from waspi.updates import errand
+from waspi.updates import updater_messages
 from waspi.updates.depot_source import DepotSource
-from waspi.updates.errand import Errand, Fetched, Finished, Named, Plan, Refused, decode_message, encode_message
-from waspi.updates.signed_repository import HASH, SignedRepository
+from waspi.updates.signed_repository import SignedRepository, digest_of
+from waspi.updates.updater_messages import (
+    CheckRequest,
+    Fetched,
+    Finished,
+    NamedRelease,
+    NotFetched,
+    Refreshed,
+    Working,
+    decode_message,
+    encode_message,
+)
 
 if TYPE_CHECKING:
     from tuf.api.metadata import TargetFile
 
     from waspi.updates.https_source import HttpsSource
+    from waspi.updates.source import Piece, Range, Source
 
 _NICENESS: Final = 5
+_TELL_EVERY_S: Final = 5.0
 _CUSTOM: Final = "custom"
 
 
 def main() -> None:
-    """Do the errand that comes over the socket."""
+    """Make the check that is asked for over the socket."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     with suppress(OSError):  # when memory is short, it goes before the agent does
         Path("/proc/self/oom_score_adj").write_text("1000")
     with suppress(OSError):  # systemd may forbid it; then it competes like any other
         os.nice(_NICENESS)
-    sock = socket.socket(fileno=errand.SOCKET_FD)
-    task = decode_message(sock.recv(errand.MAX_BYTES))
-    if not isinstance(task, Errand):
-        sys.exit("no errand came; the updater is started by the agent")
+    sock = socket.socket(fileno=updater_messages.SOCKET_FD)
+    task = decode_message(sock.recv(updater_messages.MAX_BYTES))
+    if not isinstance(task, CheckRequest):
+        sys.exit("no request came; the updater is started by the agent")
     sock.send(encode_message(run(task, sock)))
     os._exit(0)
 
 
-def run(task: Errand, sock: socket.socket) -> Finished:
+def run(task: CheckRequest, sock: socket.socket) -> Finished:
     """Look at the repository and fetch what this device lacks; the last word for the agent."""
     source: DepotSource | HttpsSource
     if task.url:
         from waspi.updates.https_source import HttpsSource  # noqa: PLC0415 - urllib3 is for those who have a web server
 
-        source = HttpsSource(task.url, task.ca)
+        source = HttpsSource(task.url, task.ca, task.redirect_hosts)
     else:
-        source = DepotSource(sock, task.device, task.window)
+        source = DepotSource(sock, task.depots, task.window)
     fetched, took_s = 0, 0.0
     word = Finished()
     try:
         with _told_disk_errors(task.folder):
-            for size, seconds in _look(task, source, sock):
+            for size, seconds in _look(task, _Told(source, sock), sock):
                 fetched += size
                 took_s += seconds
     except WaspiError as error:
         word = Finished(error.kind, error.message)
     peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    silent = tuple(sorted(source.line.silent)) if isinstance(source, DepotSource) else ()
     return replace(
-        word, requests=source.requests, fetched_bytes=fetched, fetched_ms=int(took_s * 1000), peak_kib=peak_kib
+        word,
+        requests=source.requests,
+        fetched_bytes=fetched,
+        fetched_ms=int(took_s * 1000),
+        silent=silent,
+        peak_kib=peak_kib,
     )
 
 
-def _look(task: Errand, source: DepotSource | HttpsSource, sock: socket.socket) -> Iterator[tuple[int, float]]:
+class _Told:
+    """A source whose progress the agent is told: it ends an updater that says nothing for long."""
+
+    def __init__(self, source: Source, sock: socket.socket) -> None:
+        self._source = source
+        self._sock = sock
+        self._next = time.monotonic() + _TELL_EVERY_S
+
+    def pieces(self, path: str, wanted: Iterable[Range]) -> Iterator[Piece]:
+        """See :class:`waspi.updates.source.Source`."""
+        received = 0
+        for piece in self._source.pieces(path, wanted):
+            received += len(piece.data)
+            now = time.monotonic()
+            if now >= self._next:
+                self._next = now + _TELL_EVERY_S
+                self._sock.send(encode_message(Working(path, received, piece.total)))
+            yield piece
+
+
+def _look(task: CheckRequest, source: Source, sock: socket.socket) -> Iterator[tuple[int, float]]:
     """Yields size and seconds of each module that was fetched."""
     repository = SignedRepository(
         Path(task.folder), Path(task.root), source, range_bytes=task.range_bytes, now=task.now
@@ -89,11 +127,11 @@ def _look(task: Errand, source: DepotSource | HttpsSource, sock: socket.socket) 
     for name in task.fixed:
         wanted.pop(name, None)
     for each in wanted.values():
-        named = Named(each.name, each.version or "", each.offered, each.group, each.serial)
+        named = NamedRelease(each.name, each.version or "", each.offered, each.group, each.serial)
         sock.send(encode_message(named))
     seen = repository.seen
     serials = {group: deployment.serial for group, deployment in deployments.items()}
-    sock.send(encode_message(Plan(serials, seen.floor, seen.timestamp)))
+    sock.send(encode_message(Refreshed(serials, seen.floor, seen.timestamp)))
     lacking = [each for each in wanted.values() if _lacks(task, each)]
     keep = set()
     here = set(task.cached)
@@ -121,7 +159,7 @@ def _look(task: Errand, source: DepotSource | HttpsSource, sock: socket.socket) 
     repository.clear(keep)
 
 
-def _lacks(task: Errand, each: Wanted) -> bool:
+def _lacks(task: CheckRequest, each: Wanted) -> bool:
     if each.version is None or each.version in task.held.get(each.name, ()):
         return False
     return not any(version == each.version and each.retry <= retry for version, retry in task.barred.get(each.name, ()))
@@ -135,7 +173,7 @@ def _release(repository: SignedRepository, each: Wanted) -> tuple[Release, Targe
             f"deployment {each.serial} of group {each.group} names {each.name}@{each.version}, which is not in the "
             "repository"
         )
-    return release_of(target, info.length, info.hashes.get(HASH, ""), info.custom), info
+    return release_of(target, info.length, digest_of(info), info.custom), info
 
 
 def _described(release: Release, info: TargetFile) -> bytes:
@@ -144,8 +182,8 @@ def _described(release: Release, info: TargetFile) -> bytes:
     return json.dumps({"length": release.length, "sha256": release.sha256, _CUSTOM: custom}).encode()
 
 
-def _refused(each: Wanted, error: WaspiError) -> Refused:
-    return Refused(
+def _refused(each: Wanted, error: WaspiError) -> NotFetched:
+    return NotFetched(
         each.name, each.version or "", each.group, each.serial, each.retry, error.fault, error.kind, error.message
     )
 

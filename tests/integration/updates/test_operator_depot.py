@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from tests.integration.updates.operator_shell import OperatorShell
 from tests.simulators.link_owner import LinkOwner
 from tests.simulators.mosquitto import Mosquitto
 from tests.simulators.repository_site import Site
 from waspi.errors import RepositoryError, UnreachableBrokerError
 from waspi.fleet.depot import service
-from waspi.fleet.depot.service import Depot
+from waspi.fleet.depot.service import Depot, host_depot
 from waspi.mqtt.address import BrokerAddress
 from waspi.mqtt.message import Outgoing
+from waspi.protocol import cbor
 from waspi.protocol.depot import (
     ZLIB,
     RangeChunk,
@@ -44,6 +47,11 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
+@pytest.fixture
+def shell(tmp_path: Path, broker: Mosquitto) -> OperatorShell:
+    return OperatorShell(tmp_path, broker.url)
+
+
 def depot_of(site: Site, broker: Mosquitto, **options: object) -> Depot:
     return Depot(site.folder, BrokerAddress.parse(broker.url), **options)  # type: ignore[arg-type]
 
@@ -57,14 +65,21 @@ class Device(LinkOwner):
         self.connect()
 
     def ask(
-        self, path: str, offset: int = 0, length: int = STEP, *, run: str = "run-1", accept: tuple[str, ...] = ()
+        self,
+        path: str,
+        offset: int = 0,
+        length: int = STEP,
+        *,
+        run: str = "run-1",
+        accept: tuple[str, ...] = (),
+        depot: str = "",
     ) -> None:
-        request = RangeRequest(self.name, run, path, offset, length, accept)
-        self.post(encode_range_request(request))
+        request = RangeRequest(run, path, offset, length, accept)
+        self.post(encode_range_request(request), depot)
 
-    def post(self, payload: bytes) -> None:
+    def post(self, payload: bytes, depot: str = "") -> None:
         self.until(lambda: self.link.room > 0)
-        self.link.publish(Outgoing(TOPICS.depot_get, payload))
+        self.link.publish(Outgoing(TOPICS.depot_get(self.name, depot), payload))
         self.link.flush()
 
     @property
@@ -139,40 +154,87 @@ def test_only_files_of_a_repository_are_served(site: Site, broker: Mosquitto) ->
         device.close()
 
 
-def test_a_publication_is_announced_once_and_to_who_comes_late(site: Site, broker: Mosquitto) -> None:
+def announced(who: Device, depot: str) -> list[int]:
+    """Versions that ``depot`` has announced so far; 0: that it is gone."""
+    topic = TOPICS.depot_timestamp(depot)
+    found = [each.payload for each in who.messages if each.topic == topic]
+    return [decode_timestamp_notice(payload).version if payload else 0 for payload in found]
+
+
+def test_each_depot_announces_itself_what_is_new_and_that_it_goes(site: Site, broker: Mosquitto) -> None:
     device = Device(broker.url)
-
-    def announced(who: Device) -> list[int]:
-        return [decode_timestamp_notice(each.payload).version for each in who.messages if "depot" in each.topic]
-
-    with depot_of(site, broker), depot_of(site, broker):
-        device.until(lambda: 1 in announced(device))
-        site.ship("1.0.0")
-        device.until(lambda: 2 in announced(device))
-        late = Device(broker.url, "pi-2")
-        late.until(lambda: announced(late) == [2])
-        assert late.messages[0].retain
-        late.close()
-    assert announced(device)[0] == 1
-    assert set(announced(device)) == {1, 2}
-    assert len(announced(device)) <= 4  # two depots may see it in the same moment
-    with depot_of(site, broker):
-        again = Device(broker.url, "pi-3")
-        again.until(lambda: announced(again))
-        assert announced(again) == [2]
-        again.close()
+    with depot_of(site, broker, depot="cellar"):
+        with depot_of(site, broker, depot="attic"):
+            device.until(lambda: announced(device, "cellar") == announced(device, "attic") == [1])
+            site.ship("1.0.0")
+            device.until(lambda: announced(device, "cellar") == announced(device, "attic") == [1, 2])
+            late = Device(broker.url, "pi-2")
+            late.until(lambda: announced(late, "cellar") == announced(late, "attic") == [2])
+            assert late.messages[0].retain
+            late.close()
+        device.until(lambda: announced(device, "attic") == [1, 2, 0])
+        assert announced(device, "cellar") == [1, 2]
+        later = Device(broker.url, "pi-3")
+        later.until(lambda: announced(later, "cellar") == [2])
+        assert announced(later, "attic") == []
+        later.close()
     device.close()
 
 
-def test_depots_share_the_work_and_one_may_die(site: Site, broker: Mosquitto) -> None:
+def test_the_will_of_a_depot_that_dies_says_that_it_is_gone(shell: OperatorShell) -> None:
+    shell.init()
+    device = Device(shell.broker)
+    depot = shell.start("depot", "--id", "cellar")
+    device.until(lambda: announced(device, "cellar") == [1], 30)
+    depot.kill()
+    depot.communicate()
+    device.until(lambda: announced(device, "cellar") == [1, 0], 30)
+    device.close()
+
+
+def test_one_depot_is_asked_by_name_and_the_other_one_stays_quiet(site: Site, broker: Mosquitto) -> None:
     path, data = big_module(site)
-    with depot_of(site, broker) as one:
+    with depot_of(site, broker, depot="cellar") as one, depot_of(site, broker, depot="attic") as two:
         device = Device(broker.url)
-        with depot_of(site, broker) as two:
-            assert device.fetch(path, len(data)) == data
-            assert one.counts.served > 0
-            assert two.counts.served > 0
-        assert device.fetch(path, len(data), run="run-2") == data
+        assert device.fetch(path, len(data), depot="cellar") == data
+        assert {chunk.depot for chunk in device.chunks} == {"cellar"}
+        assert two.counts.served == 0
+        before = one.counts.served
+        device.ask(path)  # of whoever is there
+        got = device.answers(before + 2)[before:]
+        assert {chunk.depot for chunk in got} == {"cellar", "attic"}
+        device.close()
+
+
+def test_the_topic_says_who_asks_and_nothing_in_the_request_does(site: Site, broker: Mosquitto) -> None:
+    """A device could name another one in its request, and have that one flooded."""
+    big_module(site)
+    with depot_of(site, broker) as depot:
+        victim, attacker = Device(broker.url, "victim"), Device(broker.url, "attacker")
+        fields = {"v": 1, "token": "t", "path": "metadata/1.root.json", "offset": 0, "length": 100}
+        attacker.post(cbor.encode({**fields, "device": "victim"}))
+        attacker.post(cbor.encode(fields))
+        attacker.answers(1)
+        assert depot.counts.dropped == 1
+        assert victim.chunks == []
+        victim.close()
+        attacker.close()
+
+
+def test_an_expired_timestamp_is_named(site: Site, broker: Mosquitto) -> None:
+    """The site's clock stands in 2030; a depot has its machine's."""
+    said: list[str] = []
+    site.now = datetime(2020, 1, 1, tzinfo=UTC)
+    site.repository.publish()
+    with depot_of(site, broker, say=said.append):
+        device = Device(broker.url)
+        device.until(lambda: len(said) >= 3)
+        assert "timestamp 2 EXPIRED on 2020-01-15" in said[2]
+        assert "waspi repo publish" in said[2]
+        site.now = datetime.now(UTC)
+        site.repository.publish()
+        device.until(lambda: len(said) >= 4)
+        assert "announcing timestamp 3, good until" in said[3]
         device.close()
 
 
@@ -182,7 +244,7 @@ def test_a_broker_that_comes_back_empty_is_served_again(site: Site, broker: Mosq
         broker.kill()
         broker.start()
         device = Device(broker.url)
-        device.until(lambda: any("depot/timestamp" in each.topic for each in device.messages), 30)
+        device.until(lambda: bool(announced(device, host_depot())), 30)
         assert device.fetch(path, len(data)) == data
         device.close()
 

@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.simulators.repository_site import Site
-from waspi.fleet.depot import shelf as shelf_module
-from waspi.fleet.depot.allowance import Allowance
-from waspi.fleet.depot.fair_queue import FairQueue
-from waspi.fleet.depot.shelf import Refused, Shelf
+from waspi.fleet.depot import files as files_module
+from waspi.fleet.depot.files import RangeRefused, RepositoryFiles
+from waspi.fleet.depot.queueing import FairQueue, TokenBucket
 from waspi.protocol.depot import MAX_FILE, RefusalKind
 from waspi.protocol.repository_path import target_path
 
@@ -22,21 +21,21 @@ from waspi.protocol.repository_path import target_path
 @given(st.lists(st.tuples(st.floats(0, 2), st.integers(1, 5000)), max_size=60))
 def test_never_more_than_the_rate(steps: list[tuple[float, int]]) -> None:
     now, sent = 100.0, 0
-    allowance = Allowance(1000, 2000, now)
+    bucket = TokenBucket(1000, 2000, now)
     for pause, size in steps:
         now += pause
-        now += allowance.wait(size, now)
-        assert allowance.wait(size, now) < 1e-6
-        allowance.spend(size)
+        now += bucket.wait(size, now)
+        assert bucket.wait(size, now) < 1e-6
+        bucket.spend(size)
         sent += size
         assert sent <= 2000 + 1000 * (now - 100.0) + 5000 + 1e-3  # burst, rate, and one answer
 
 
 def test_a_clock_that_goes_back_gives_nothing() -> None:
-    allowance = Allowance(10, 10, 100.0)
-    allowance.spend(10)
-    assert allowance.wait(10, 50.0) == 1.0
-    assert allowance.wait(10, 51.0) == 0.0
+    bucket = TokenBucket(10, 10, 100.0)
+    bucket.spend(10)
+    assert bucket.wait(10, 50.0) == 1.0
+    assert bucket.wait(10, 51.0) == 0.0
 
 
 def test_turn_by_turn() -> None:
@@ -72,50 +71,50 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
-def test_a_shelf_keeps_few_files_open_and_little_in_memory(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shelf_module, "MOST_OPEN", 4)
-    monkeypatch.setattr(shelf_module, "CACHE_BYTES", 20_000)
+def test_few_files_are_kept_open_and_little_in_memory(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files_module, "MOST_OPEN", 4)
+    monkeypatch.setattr(files_module, "CACHE_BYTES", 20_000)
     paths = []
     for number in range(20):
         content = f"{number} ".encode() * 10_000
         release = site.add(version=str(number), content=content)
         paths.append(target_path(f"modules/append/{number}.wasm", release.sha256))
-    shelf = Shelf(site.folder)
+    files = RepositoryFiles(site.folder)
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - not a folder of files
     for path in paths * 2:
         for offset in range(0, 20_000, 5_000):
-            data, total = shelf.read(path, offset, 5_000)
-            assert shelf.packed(path, offset, data) is not None
+            data, total = files.read(path, offset, 5_000)
+            assert files.packed(path, offset, data) is not None
             assert total >= 20_000
     assert len(os.listdir("/proc/self/fd")) - before <= 4  # noqa: PTH208 - not a folder of files
-    assert shelf._packed_bytes <= 20_000
-    assert shelf._packed_bytes == sum(map(shelf_module._cost, shelf._packed.values()))
-    shelf.close()
+    assert files._packed_bytes <= 20_000
+    assert files._packed_bytes == sum(map(files_module._cost, files._packed.values()))
+    files.close()
 
 
 def test_what_does_not_get_smaller_is_sent_as_it_is(site: Site) -> None:
     noise = random.Random(3).randbytes(50_000)  # noqa: S311 - contents
     release = site.add(content=noise)
-    shelf = Shelf(site.folder)
+    files = RepositoryFiles(site.folder)
     path = target_path("modules/append/1.0.0.wasm", release.sha256)
-    assert shelf.packed(path, 0, shelf.read(path, 0, 40_000)[0]) is None
-    shelf.close()
+    assert files.packed(path, 0, files.read(path, 0, 40_000)[0]) is None
+    files.close()
 
 
 def test_the_timestamp_is_read_anew(site: Site) -> None:
-    shelf = Shelf(site.folder)
-    first, _ = shelf.read("metadata/timestamp.json", 0, 65_536)
-    assert shelf.notice().version == 1
+    files = RepositoryFiles(site.folder)
+    first, _ = files.read("metadata/timestamp.json", 0, 65_536)
+    assert files.timestamp().notice.version == 1
     site.repository.publish()
-    second, _ = shelf.read("metadata/timestamp.json", 0, 65_536)
+    second, _ = files.read("metadata/timestamp.json", 0, 65_536)
     assert first != second
-    assert shelf.notice().version == 2
-    assert shelf.packed("metadata/timestamp.json", 0, second) is None
-    shelf.close()
+    assert files.timestamp().notice.version == 2
+    assert files.packed("metadata/timestamp.json", 0, second) is None
+    files.close()
 
 
 def test_no_folders_no_links_no_pipes_no_giants(site: Site) -> None:
-    shelf = Shelf(site.folder)
+    files = RepositoryFiles(site.folder)
     folder = site.folder / "targets" / "deployments"
     folder.mkdir(parents=True)
     names = {kind: f"{number}" * 64 + ".a.json" for number, kind in enumerate(("link", "pipe", "folder", "giant"))}
@@ -125,11 +124,11 @@ def test_no_folders_no_links_no_pipes_no_giants(site: Site) -> None:
     with (folder / names["giant"]).open("wb") as giant:
         giant.truncate(MAX_FILE + 1)
     for name in names.values():
-        with pytest.raises(Refused) as refused:
-            shelf.read(f"targets/deployments/{name}", 0, 100)
+        with pytest.raises(RangeRefused) as refused:
+            files.read(f"targets/deployments/{name}", 0, 100)
         assert refused.value.refusal.kind is RefusalKind.UNREADABLE
     for path in ("../keys/root-1.key", "repository.json", "draft.json"):
-        with pytest.raises(Refused) as refused:
-            shelf.read(path, 0, 100)
+        with pytest.raises(RangeRefused) as refused:
+            files.read(path, 0, 100)
         assert refused.value.refusal.kind is RefusalKind.NOT_FOUND
-    shelf.close()
+    files.close()

@@ -26,7 +26,8 @@ def test_fault_24_hostile_ids_are_refused_everywhere(hostile: str) -> None:
     with pytest.raises(TopicError):
         Topics(hostile)
     for build in (HOME.device_job, HOME.group_job, HOME.presence, HOME.reported, HOME.sync, HOME.sync_query,
-                  HOME.device_filters, HOME.updater_filters, HOME.operator_filters, HOME.depot_filters):  # fmt: skip
+                  HOME.device_filters, HOME.updater_filters, HOME.operator_filters, HOME.depot_filters,
+                  HOME.depot_timestamp, HOME.depot_get):  # fmt: skip
         with pytest.raises(TopicError):
             build(hostile)
     for build_two in (HOME.run, HOME.cancel, HOME.result, HOME.status, HOME.chunk):
@@ -60,8 +61,9 @@ def test_what_is_built_is_parsed(one: str, two: str) -> None:
         (HOME.sync(one), Route(RouteKind.SYNC, one)),
         (HOME.sync_query(one), Route(RouteKind.SYNC_QUERY, one)),
         (HOME.chunk(one, two), Route(RouteKind.CHUNK, one, item=two)),
-        (HOME.depot_get, Route(RouteKind.DEPOT_GET)),
-        (HOME.depot_timestamp, Route(RouteKind.DEPOT_TIMESTAMP)),
+        (HOME.depot_get(one), Route(RouteKind.DEPOT_GET, one)),
+        (HOME.depot_get(one, two), Route(RouteKind.DEPOT_GET, one, item=two)),
+        (HOME.depot_timestamp(one), Route(RouteKind.DEPOT_TIMESTAMP, item=one)),
     ]:
         assert HOME.parse(topic) == route
 
@@ -71,7 +73,9 @@ def test_topics_are_those_of_the_protocol_page() -> None:
     assert HOME.group_job("g") == "waspi/v1/home/group/g/job"
     assert HOME.run("pi", "m") == "waspi/v1/home/device/pi/run/m"
     assert HOME.result("pi", "j") == "waspi/v1/home/device/pi/result/j"
-    assert HOME.depot_get == "waspi/v1/home/depot/get"
+    assert HOME.depot_get("pi") == "waspi/v1/home/device/pi/depot/get"
+    assert HOME.depot_get("pi", "d") == "waspi/v1/home/device/pi/depot/get/d"
+    assert HOME.depot_timestamp("d") == "waspi/v1/home/depot/d/timestamp"
     assert HOME.device_filters("pi", ["b", "a", "b"]) == (
         "waspi/v1/home/device/pi/job",
         "waspi/v1/home/device/pi/run/+",
@@ -80,10 +84,10 @@ def test_topics_are_those_of_the_protocol_page() -> None:
         "waspi/v1/home/group/a/job",
         "waspi/v1/home/group/b/job",
     )
-    assert HOME.updater_filters("pi") == ("waspi/v1/home/device/pi/chunk/+", "waspi/v1/home/depot/timestamp")
+    assert HOME.updater_filters("pi") == ("waspi/v1/home/device/pi/chunk/+", "waspi/v1/home/depot/+/timestamp")
     assert HOME.operator_filters()[0] == "waspi/v1/home/device/+/result/+"
     assert HOME.operator_filters("pi")[-1] == "waspi/v1/home/device/pi/sync"
-    assert HOME.depot_filters() == ("$share/depot/waspi/v1/home/depot/get",)
+    assert HOME.depot_filters("d") == ("waspi/v1/home/device/+/depot/get", "waspi/v1/home/device/+/depot/get/d")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +99,9 @@ def test_topics_are_those_of_the_protocol_page() -> None:
         "waspi/v1/home/device/pi/run",
         "waspi/v1/home/device/pi/job/x", "waspi/v1/home/device/pi/run/m/x", "waspi/v1/home//pi/job", "$SYS/x",
         "waspi/v1/home/group/g/run/m", "waspi/v1/home/group/g", "waspi/v1/home/depot", "waspi/v1/home/depot/x",
-        "waspi/v1/home/depot/get/x", "waspi/v1/homely/device/pi/job", "/waspi/v1/home/device/pi/job",
+        "waspi/v1/home/depot/get/x", "waspi/v1/home/depot/timestamp", "waspi/v1/home/device/pi/depot/get/x/y",
+        "waspi/v1/home/device/pi/depot/get/", "waspi/v1/home/device/pi/depot/put", "waspi/v1/home/depot/+/timestamp",
+        "waspi/v1/homely/device/pi/job", "/waspi/v1/home/device/pi/job",
         "waspi/v1/home/device/pi/JOB", "waspi/v1/home/device/pi/job\n", "waspi/v1/home/device/+/job",
     ],
 )  # fmt: skip

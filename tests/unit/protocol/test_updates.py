@@ -69,7 +69,6 @@ paths = st.one_of(
 requests = st.builds(
     RangeRequest,
     ids,
-    ids,
     paths,
     st.integers(0, 1 << 26),
     st.integers(1, MAX_RANGE),
@@ -98,13 +97,13 @@ def test_request_round_trip(request: RangeRequest) -> None:
 @given(paths, st.binary(min_size=1, max_size=500), st.integers(0, 1000), st.booleans())
 def test_chunk_round_trip(path: str, data: bytes, offset: int, repeat: bool) -> None:
     data = data * 40 if repeat else data
-    chunk = RangeChunk("token", path, offset, offset + len(data) + 7, data)
+    chunk = RangeChunk("depot-1", "token", path, offset, offset + len(data) + 7, data)
     assert decode_range_chunk(encode_range_chunk(chunk)) == chunk
     packed = compress(data)
     if packed is not None:
         assert len(packed) < len(data)
         assert decode_range_chunk(encode_range_chunk(chunk, compressed=packed)) == chunk
-    refused = RangeChunk("token", path, offset, error=Refusal(RefusalKind.BUSY, "later", 500))
+    refused = RangeChunk("depot-1", "token", path, offset, error=Refusal(RefusalKind.BUSY, "later", 500))
     assert decode_range_chunk(encode_range_chunk(refused)) == refused
 
 
@@ -146,12 +145,12 @@ def test_no_path_leads_out_of_the_repository(text: str) -> None:
 def test_strange_paths_are_none(path: str) -> None:
     assert not is_repository_path(path)
     with pytest.raises(EnvelopeError):
-        decode_range_request(encode_range_request(RangeRequest("pi", "t", path, 0, 1)))
+        decode_range_request(encode_range_request(RangeRequest("t", path, 0, 1)))
 
 
-@pytest.mark.parametrize("change", [{"offset": -1}, {"length": 0}, {"length": MAX_RANGE + 1}, {"device": "#"}])
+@pytest.mark.parametrize("change", [{"offset": -1}, {"length": 0}, {"length": MAX_RANGE + 1}, {"token": "#"}])
 def test_wrong_requests(change: dict[str, object]) -> None:
-    request = replace(RangeRequest("pi", "t", "metadata/timestamp.json", 0, 1), **change)  # type: ignore[arg-type]
+    request = replace(RangeRequest("t", "metadata/timestamp.json", 0, 1), **change)  # type: ignore[arg-type]
     with pytest.raises(EnvelopeError):
         decode_range_request(encode_range_request(request))
 
@@ -159,13 +158,21 @@ def test_wrong_requests(change: dict[str, object]) -> None:
 def test_a_chunk_beyond_its_file_or_empty_is_refused() -> None:
     for offset, total, data in ((0, 3, b"four"), (2, 5, b"four"), (0, 10, b"")):
         with pytest.raises(EnvelopeError, match="are no range"):
-            decode_range_chunk(encode_range_chunk(RangeChunk("t", "metadata/timestamp.json", offset, total, data)))
+            decode_range_chunk(encode_range_chunk(RangeChunk("d", "t", "metadata/timestamp.json", offset, total, data)))
 
 
 def test_a_bomb_in_a_chunk_costs_no_memory() -> None:
     bomb = zlib.compress(bytes(50_000_000))
     assert len(bomb) < MAX_RANGE
-    fields = {"v": 1, "token": "t", "path": "metadata/timestamp.json", "offset": 0, "total": 1 << 20, "coding": ZLIB}
+    fields = {
+        "v": 1,
+        "depot": "d",
+        "token": "t",
+        "path": "metadata/timestamp.json",
+        "offset": 0,
+        "total": 1 << 20,
+        "coding": ZLIB,
+    }
     tracemalloc.start()
     try:
         for data in (bomb, bomb[:-1], zlib.compress(b"x") + b"y", b"", b"no zlib"):

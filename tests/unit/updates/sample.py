@@ -7,7 +7,7 @@ import hashlib
 from waspi.errors import Fault
 from waspi.model.release import Release
 from waspi.model.result import JobError
-from waspi.updates.life import Life
+from waspi.updates.lifecycle import Life
 
 TRAPPED = JobError(Fault.GUEST, "unreachable", "unreachable was executed")
 CRASHED = JobError(Fault.DEVICE, "worker", "the worker was killed by SIGSEGV")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from waspi.protocol.depot import MAX_RANGE, ZLIB
-from waspi.updates.answer_pace import FAST_BYTES_S, NEAR_S, TELLING_BYTES, AnswerPace
+from waspi.updates.depot_source import FAST_BYTES_S, NEAR_S, TELLING_BYTES, AnswerPace
 
 
 def test_nothing_is_known_at_first_so_ranges_come_packed_and_few() -> None:

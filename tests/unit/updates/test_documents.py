@@ -14,10 +14,19 @@ from waspi.errors import EnvelopeError
 from waspi.model.abi import Abi
 from waspi.model.limits import Limits
 from waspi.model.module_state import ModuleState
-from waspi.updates.errand import Errand, Fetched, Finished, Named, Plan, Refused, decode_message, encode_message
-from waspi.updates.life import Life, ModuleRecord
-from waspi.updates.register import Register, decode_register, encode_register
+from waspi.updates.lifecycle import Life, ModuleRecord
+from waspi.updates.modules_file import ModulesFile, decode_modules, encode_modules
 from waspi.updates.seen import Seen, read_seen, write_seen
+from waspi.updates.updater_messages import (
+    CheckRequest,
+    Fetched,
+    Finished,
+    NamedRelease,
+    NotFetched,
+    Refreshed,
+    decode_message,
+    encode_message,
+)
 
 LIVES = st.builds(
     Life,
@@ -40,30 +49,30 @@ LIVES = st.builds(
 @given(st.lists(LIVES, max_size=6))
 def test_the_register_comes_back_as_it_was(lives: list[Life]) -> None:
     records = {"append": ModuleRecord("append", tuple(lives))}
-    assert decode_register(encode_register(records)) == records
+    assert decode_modules(encode_modules(records)) == records
 
 
 @given(st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode)))
 def test_whatever_bytes_are_refused_cleanly(data: bytes) -> None:
     with pytest.raises(EnvelopeError):
-        decode_register(data)
+        decode_modules(data)
 
 
 def test_the_register_is_written_only_when_it_differs(tmp_path: Path) -> None:
-    register = Register(tmp_path)
+    register = ModulesFile(tmp_path)
     record = ModuleRecord("append", (life("1"),))
     register.put(record)
     before = (tmp_path / "modules.json").stat().st_ino
     register.put(ModuleRecord("append", (replace(life("1"), jobs=5),)))  # counted in memory alone
     assert (tmp_path / "modules.json").stat().st_ino == before
-    assert Register(tmp_path)["append"] == record
+    assert ModulesFile(tmp_path)["append"] == record
     register.put(ModuleRecord("append"))
-    assert [*Register(tmp_path)] == []
+    assert [*ModulesFile(tmp_path)] == []
 
 
 def test_a_damaged_register_is_set_aside(tmp_path: Path) -> None:
     (tmp_path / "modules.json").write_bytes(b'{"v":1,"modu')
-    assert [*Register(tmp_path)] == []
+    assert [*ModulesFile(tmp_path)] == []
     assert (tmp_path / "modules.damaged").exists()
 
 
@@ -80,10 +89,10 @@ def test_what_was_seen_comes_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        Named("append", "", "2.0.0", "kitchen", 4),
-        Plan({"kitchen": 4}, 1.5e9, "ab" * 32),
+        NamedRelease("append", "", "2.0.0", "kitchen", 4),
+        Refreshed({"kitchen": 4}, 1.5e9, "ab" * 32),
         Fetched("append", "2.0.0", "kitchen", 4, 1),
-        Refused("append", "2.0.0", "kitchen", 4, 0, "operator", "repository", "it is not there"),
+        NotFetched("append", "2.0.0", "kitchen", 4, 0, "operator", "repository", "it is not there"),
         Finished("no-answer", "no depot answers", 3, 100),
     ],
 )
@@ -91,11 +100,13 @@ def test_messages_come_back(message: object) -> None:
     assert decode_message(encode_message(message)) == message  # type: ignore[arg-type]
 
 
-def test_an_errand_comes_back_as_lists() -> None:
-    task = Errand("pi-1", ("kitchen",), "", "", "/root.json", "/state", 1.0, 5, 65536, 8, {"a": "1"}, {"a": ("1", "2")})
+def test_a_request_comes_back_with_lists_within() -> None:
+    task = CheckRequest(
+        "pi-1", ("kitchen",), "", "", "/root.json", "/state", 1.0, 5, 65536, 8, {"a": "1"}, {"a": ("1", "2")}
+    )
     back = decode_message(encode_message(task))
-    assert isinstance(back, Errand)
-    assert (back.device, [*back.groups], back.serving) == ("pi-1", ["kitchen"], {"a": "1"})
+    assert isinstance(back, CheckRequest)
+    assert (back.device, back.groups, back.serving) == ("pi-1", ("kitchen",), {"a": "1"})
     assert [*back.held["a"]] == ["1", "2"]
 
 

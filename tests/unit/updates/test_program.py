@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from waspi.updates.errand import Finished, decode_message
-from waspi.updates.messenger import Messenger
+from waspi.updates.updater_messages import Finished, decode_message
+from waspi.updates.updater_process import UpdaterProcess
 
 AGENT = Path(__file__).resolve().parents[3] / "agent"
 WITHOUT = (
@@ -26,8 +26,8 @@ def run(program: tuple[str, ...]) -> tuple[list[bytes], str]:
     said: list[bytes] = []
     ended: list[str] = []
     with selectors.DefaultSelector() as selector:
-        messenger = Messenger(selector, program, said.append, ended.append)
-        assert messenger.pid > 0
+        updater = UpdaterProcess(selector, program, said.append, ended.append)
+        assert updater.pid > 0
         end = time.monotonic() + 30
         while not ended:
             assert time.monotonic() < end
@@ -53,7 +53,7 @@ def test_a_program_that_dies_tells_its_last_words() -> None:
 
 def test_answers_that_nobody_reads_are_bounded() -> None:
     with selectors.DefaultSelector() as selector:
-        deaf = Messenger(selector, (sys.executable, "-I", "-c", "import time;time.sleep(60)"), print, print)
+        deaf = UpdaterProcess(selector, (sys.executable, "-I", "-c", "import time;time.sleep(60)"), print, print)
         taken = sum(deaf.send(bytes(64 * 1024)) for _ in range(200))
         assert 20 < taken < 60
         deaf.close()
@@ -66,9 +66,9 @@ def test_its_last_word_is_heard_although_it_did_not_read_all() -> None:
         said: list[bytes] = []
         ended: list[str] = []
         with selectors.DefaultSelector() as selector:
-            messenger = Messenger(selector, (sys.executable, "-I", "-c", last), said.append, ended.append)
+            updater = UpdaterProcess(selector, (sys.executable, "-I", "-c", last), said.append, ended.append)
             for _ in range(3):
-                messenger.send(b"something")
+                updater.send(b"something")
             end = time.monotonic() + 30
             while not ended:
                 assert time.monotonic() < end

@@ -18,10 +18,9 @@ from waspi.errors import ConfigError, RepositoryError, StorageError
 from waspi.fleet.key_file import KeyFile
 from waspi.fleet.repository.key_ring import KeyRing, Role, signer_of
 from waspi.protocol.repository_path import module_target
-from waspi.updates.fetcher import SourceFetcher
 from waspi.updates.seen import read_seen
 from waspi.updates.signed_repository import SignedRepository
-from waspi.updates.source import Piece, Range
+from waspi.updates.source import Piece, Range, SourceFetcher
 
 
 def test_deployments_and_releases_come_as_they_were_signed(site: Site, board: Board) -> None:

@@ -191,6 +191,39 @@ def test_a_fast_forward_of_each_role_is_undone_by_rotation(
     assert board.deployment().serial == 3
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_new_snapshot_key_alone_undoes_a_fast_forward_of_targets(
+    site: Site, board: Board, tmp_path: Path, lost: bool
+) -> None:
+    """What the standard asks for (TUF 1.0.33, 5.3.11): the version of targets stands in the snapshot."""
+    saved = tmp_path / "saved"
+    shutil.copytree(site.folder, saved)
+    forge(site, ring(site), **{Role.TARGETS: lambda signed: setattr(signed, "version", 10**8)})
+    board.look()
+    shutil.rmtree(site.folder)
+    shutil.copytree(saved, site.folder)
+    for version in ("2.0.0", "3.0.0"):
+        site.ship(version)
+    with pytest.raises(RepositoryError):
+        board.look()
+    site.repository.rotate(Role.SNAPSHOT)
+    if lost:
+        board.lose_metadata()
+    assert board.deployment().serial == 3
+    site.ship("4.0.0")
+    assert board.deployment().serial == 4
+
+
+def test_a_target_without_sha256_is_refused_in_words_that_say_whose_rule_that_is(site: Site, board: Board) -> None:
+    def other_hash(signed: Any) -> None:  # noqa: ANN401 - the role's type
+        for target in signed.targets.values():
+            target.hashes = {"sha512": "ab" * 64}
+
+    forge(site, ring(site), **{Role.TARGETS: other_hash})
+    with pytest.raises(RepositoryError, match=r"with sha512 alone\. TUF allows that; waspi asks for a SHA-256"):
+        board.deployment()
+
+
 # --- parts that do not fit --------------------------------------------------------------------------------------------
 
 

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-import random
+import contextlib
+import re
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from waspi.errors import BrokerError, EnvelopeError, NoAnswerError, RepositoryError, TopicError
-from waspi.fleet.depot.allowance import Allowance
-from waspi.fleet.depot.fair_queue import FairQueue
-from waspi.fleet.depot.shelf import Refused, Shelf
+from waspi.errors import BrokerError, EnvelopeError, NoAnswerError, RepositoryError, TopicError, UsageError
+from waspi.fleet.depot.files import RangeRefused, RepositoryFiles, Timestamp
+from waspi.fleet.depot.queueing import FairQueue, TokenBucket
 from waspi.fleet.loop import LoopThread
 from waspi.mqtt.link import Link
 from waspi.mqtt.message import Incoming, Outgoing, ServerLimits
-from waspi.mqtt.settings import LinkSettings, Tls
+from waspi.mqtt.settings import LinkSettings, Tls, Will
 from waspi.protocol import json_document
 from waspi.protocol.depot import (
-    MAX_NOTICE_BYTES,
     ZLIB,
     RangeChunk,
     RangeRequest,
     Refusal,
     RefusalKind,
-    TimestampNotice,
     decode_range_request,
-    decode_timestamp_notice,
     encode_range_chunk,
     encode_timestamp_notice,
 )
+from waspi.protocol.ids import check_id
 from waspi.protocol.result_envelope import CONTENT_TYPE
 from waspi.protocol.topics import RouteKind, Topics
 
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
 LOOK_EVERY_S = 1.0
 """How often the depot looks whether the timestamp was replaced."""
-SETTLE_S = 1.0
-"""How long a retained announcement may take to come in before the depot makes its own."""
 CHUNK_EXPIRY_S = 60
 """A device that was away so long asks again by itself."""
 MOST_EACH = 64
@@ -76,12 +74,21 @@ class DepotCounts:
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
+    device: str
     request: RangeRequest
     message: Incoming
 
 
+def host_depot() -> str:
+    """The id of a depot that is not given one: this machine's name, as far as an id can hold it."""
+    return re.sub(r"[^a-z0-9]+", "-", socket.gethostname().partition(".")[0].lower()).strip("-")[:63] or "depot"
+
+
 class Depot:
-    """Serves one repository; any number of depots with the same files share the requests. A context manager.
+    """Serves one repository. A context manager.
+
+    Any number of depots with the same files share a fleet: each announces itself under its id ``depot``, and each
+    device asks one of them, and another one when that is silent (:mod:`waspi.protocol.depot`).
 
     Memory is bounded by what it lets the broker hand over: up to 256 requests of 1 KiB, up to 64 answers of 64 KiB on
     their way, 8 MiB of compressed ranges. ``rate_bytes_s`` bounds what it sends; ``say`` is told what a person at its
@@ -97,7 +104,7 @@ class Depot:
         tls: Tls | None = None,
         username: str | None = None,
         password: str | None = None,
-        share: str = "depot",
+        depot: str = "",
         rate_bytes_s: float = 32 * 1024 * 1024,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -106,19 +113,20 @@ class Depot:
         """Set while requests can come in."""
         self._ended = threading.Event()
         self._topics = Topics(fleet)
-        self._shelf = Shelf(folder)
-        self._own = self._shelf.notice()
-        self._seen: TimestampNotice | None = None
-        self._filters = [*self._topics.depot_filters(share), self._topics.depot_timestamp]
+        self.id = check_id(depot or host_depot(), "depot")
+        self._files = RepositoryFiles(folder)
+        self._own = self._files.timestamp()
+        self._announced: Timestamp | None = None
+        self._expiry_told: Timestamp | None = None
         self._queue: FairQueue[_Waiting] = FairQueue(MOST_EACH, MOST_WAITING)
         self._sent: dict[int, Incoming | None] = {}
-        self._allowance = Allowance(rate_bytes_s, rate_bytes_s / 4, time.monotonic())
+        self._bucket = TokenBucket(rate_bytes_s, rate_bytes_s / 4, time.monotonic())
         self._pausing = False
         self._unwritten = 0
         self._say = say
         settings = LinkSettings(
             address=address,
-            client_id=f"depot-{secrets.token_hex(8)}",
+            client_id=f"depot-{self.id}-{secrets.token_hex(4)}",
             tls=tls,
             username=username,
             password=password,
@@ -128,6 +136,7 @@ class Depot:
             receive_maximum=_RECEIVE_MAXIMUM,
             max_packet_bytes=_MAX_PACKET_BYTES,
             window=_WINDOW,
+            will=Will(self._topics.depot_timestamp(self.id), b"", delay_s=0),
         )
         self._loop = LoopThread(settings.client_id)
         self._link = Link(settings, self._loop.selector, self, time.monotonic)
@@ -154,7 +163,9 @@ class Depot:
         return ended
 
     def close(self) -> None:
-        """End the session and close the files. Idempotent."""
+        """Say that the depot is gone, end the session and close the files. Idempotent."""
+        with contextlib.suppress(UsageError):  # closed before
+            self._loop.call(self._leave)
         self._loop.close()
 
     def __enter__(self) -> Self:
@@ -170,8 +181,8 @@ class Depot:
     def on_online(self, session_present: bool, limits: ServerLimits) -> None:
         """Subscribe."""
         del session_present, limits
-        self._seen = None
-        self._link.subscribe(self._filters)
+        self._announced = None
+        self._link.subscribe([*self._topics.depot_filters(self.id)])
 
     def on_offline(self, reason: BrokerError, retry_in_s: float) -> None:
         """Forget what was asked: whoever still wants it asks again, and another depot may answer."""
@@ -188,20 +199,15 @@ class Depot:
             self._say(f"the broker refuses the subscription: {refused.message}")
             return
         self.ready.set()
-        self._say(f"serving timestamp {self._own.version} in fleet {self._topics.fleet}")
-        number = self._link.connection_number
-        # Depots that came back together do not all announce the same.
-        delay = SETTLE_S * (1 + random.random())  # noqa: S311 - jitter
-        self._loop.call_later(delay, lambda: self._look(number))
+        self._say(f"serving timestamp {self._own.notice.version} in fleet {self._topics.fleet} as {self.id}")
+        self._look(self._link.connection_number)
 
     def on_message(self, message: Incoming) -> None:
-        """Take a request in, or note what is announced."""
+        """Take a request in."""
         try:
-            kind = self._topics.parse(message.topic).kind
-            if kind is RouteKind.DEPOT_TIMESTAMP:
-                self._seen = _notice(message.payload)
-            elif kind is RouteKind.DEPOT_GET and not message.retain:
-                self._take(_Waiting(decode_range_request(message.payload), message))
+            route = self._topics.parse(message.topic)
+            if route.kind is RouteKind.DEPOT_GET and not message.retain:
+                self._take(_Waiting(route.device, decode_range_request(message.payload), message))
                 return
         except (EnvelopeError, TopicError):
             self.counts.dropped += 1
@@ -220,27 +226,27 @@ class Depot:
     def _take(self, waiting: _Waiting) -> None:
         request = waiting.request
         key = (request.token, request.path, request.offset, request.length)
-        if self._queue.has(request.device, key):
+        if self._queue.has(waiting.device, key):
             self._link.acknowledge(waiting.message)  # asked again out of impatience; the first one is answered
             return
-        if not self._queue.put(request.device, key, waiting):
+        if not self._queue.put(waiting.device, key, waiting):
             self.counts.refused += 1
             busy = Refusal(RefusalKind.BUSY, "too many requests at once", _BUSY_RETRY_MS)
             self._link.acknowledge(waiting.message)
             if self._link.room > 0:
-                self._send(request, encode_range_chunk(_chunk(request, error=busy)), None)
+                self._send(waiting, encode_range_chunk(self._chunk(request, error=busy)), None)
             return
         self._pump()
 
     def _pump(self) -> None:
         while len(self._queue) and self._link.room > 0 and not self._pausing:
-            delay = self._allowance.wait(self._queue.peek().request.length, time.monotonic())
+            delay = self._bucket.wait(self._queue.peek().request.length, time.monotonic())
             if delay > 0 or self._unwritten >= _AT_ONCE:
                 self._pausing = True
                 self._loop.call_later(delay, self._resume)
                 return
             waiting = self._queue.pop()
-            self._send(waiting.request, self._answer(waiting.request), waiting.message)
+            self._send(waiting, self._answer(waiting.request), waiting.message)
 
     def _resume(self) -> None:
         self._pausing = False
@@ -249,17 +255,22 @@ class Depot:
 
     def _answer(self, request: RangeRequest) -> bytes:
         try:
-            data, total = self._shelf.read(request.path, request.offset, request.length)
-        except Refused as answer:
+            data, total = self._files.read(request.path, request.offset, request.length)
+        except RangeRefused as answer:
             self.counts.refused += 1
-            return encode_range_chunk(_chunk(request, error=answer.refusal))
-        packed = self._shelf.packed(request.path, request.offset, data) if ZLIB in request.accept else None
+            return encode_range_chunk(self._chunk(request, error=answer.refusal))
+        packed = self._files.packed(request.path, request.offset, data) if ZLIB in request.accept else None
         self.counts.served += 1
         self.counts.data_bytes += len(data)
-        return encode_range_chunk(_chunk(request, total=total, data=data), compressed=packed)
+        return encode_range_chunk(self._chunk(request, total=total, data=data), compressed=packed)
 
-    def _send(self, request: RangeRequest, payload: bytes, asked: Incoming | None) -> None:
-        topic = self._topics.chunk(request.device, request.token)
+    def _chunk(
+        self, request: RangeRequest, *, total: int = 0, data: bytes = b"", error: Refusal | None = None
+    ) -> RangeChunk:
+        return RangeChunk(self.id, request.token, request.path, request.offset, total, data, error)
+
+    def _send(self, waiting: _Waiting, payload: bytes, asked: Incoming | None) -> None:
+        topic = self._topics.chunk(waiting.device, waiting.request.token)
         message = Outgoing(topic, payload, expires_in_s=CHUNK_EXPIRY_S, content_type=CONTENT_TYPE)
         try:
             self._sent[self._link.publish(message)] = asked
@@ -268,28 +279,37 @@ class Depot:
                 self._link.acknowledge(asked)
             return
         self._unwritten += len(payload)
-        self._allowance.spend(len(payload) + _OVERHEAD)
+        self._bucket.spend(len(payload) + _OVERHEAD)
         self.counts.sent_bytes += len(payload)
 
     def _look(self, connection: int) -> None:
-        """Announce the timestamp when nobody has, and look again a little later."""
+        """Announce the timestamp when it is new, say when it has expired, and look again a little later."""
         if not self._link.online or self._link.connection_number != connection:
             return
-        before = self._own
         try:
-            self._own = self._shelf.notice()
+            self._own = self._files.timestamp()
         except RepositoryError as error:
             self._say(error.message)
-        # What somebody else announced may be a lie, so a publication is announced whatever stands there.
-        new = self._own != before or self._seen is None or self._seen.version < self._own.version
-        if new and self._seen != self._own and self._link.room > 0:
-            self._seen = self._own
-            self._say(f"announcing timestamp {self._own.version}")
-            payload = encode_timestamp_notice(self._own)
-            topic = self._topics.depot_timestamp
-            message = Outgoing(topic, payload, retain=True, content_type=json_document.CONTENT_TYPE)
-            self._sent[self._link.publish(message)] = None
+        if self._own != self._announced and self._link.room > 0:
+            self._announced = self._own
+            self._say(f"announcing timestamp {self._own.notice.version}, good until {self._own.expires:%Y-%m-%d}")
+            self._announce(encode_timestamp_notice(self._own.notice))
+        if self._own != self._expiry_told and self._own.expires <= datetime.now(UTC):
+            self._expiry_told = self._own
+            self._say(
+                f"timestamp {self._own.notice.version} EXPIRED on {self._own.expires:%Y-%m-%d at %H:%M} UTC: devices "
+                "take no update on it; sign it anew with: waspi repo publish"
+            )
         self._loop.call_later(LOOK_EVERY_S, lambda: self._look(connection))
+
+    def _leave(self) -> None:
+        if self._announced is not None and self._link.online and self._link.room > 0:
+            self._announce(b"")
+
+    def _announce(self, payload: bytes) -> None:
+        topic = self._topics.depot_timestamp(self.id)
+        message = Outgoing(topic, payload, retain=True, content_type=json_document.CONTENT_TYPE)
+        self._sent[self._link.publish(message)] = None
 
     def _settle(self, reason: BrokerError | None) -> None:
         if not self._settled.is_set():
@@ -297,18 +317,6 @@ class Depot:
             self._settled.set()
 
     def _on_end(self, error: BaseException | None) -> None:
-        self._shelf.close()
+        self._files.close()
         self._crash = error
         self._ended.set()
-
-
-def _chunk(request: RangeRequest, *, total: int = 0, data: bytes = b"", error: Refusal | None = None) -> RangeChunk:
-    return RangeChunk(request.token, request.path, request.offset, total, data, error)
-
-
-def _notice(payload: bytes) -> TimestampNotice | None:
-    """What stands announced; nothing, when it is empty or broken: then the depot announces anew."""
-    try:
-        return decode_timestamp_notice(payload) if len(payload) <= MAX_NOTICE_BYTES else None
-    except EnvelopeError:
-        return None

@@ -9,7 +9,7 @@ from tests.crash.faultfs import FaultFs
 from tests.crash.power_cut import Disk, changes
 from tests.integration.updates.device.updater_board import MODULE, STEP, Board, clear
 from tests.simulators.updater_process import UpdaterRun
-from waspi.updates.errand import Fetched
+from waspi.updates.updater_messages import Fetched
 
 SEED = 20_260_601
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.crash.faultfs import FaultFs
 from tests.crash.power_cut import Change, changes
 from tests.integration.updates.device.rig import MODULE, Rig
-from waspi.updates.register import FILE
+from waspi.updates.modules_file import FILE
 
 
 def test_fault_33_each_state_is_on_the_disk_before_its_act(rig: Rig, tmp_path: Path) -> None:

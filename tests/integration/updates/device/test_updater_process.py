@@ -13,7 +13,7 @@ from tests.crash.faultfs import FaultFs, Mode
 from tests.integration.updates.device.updater_board import DIGEST, MODULE, SIZE, STEP, Board, clear
 from tests.simulators.updater_process import UpdaterRun
 from waspi.protocol.depot import RangeChunk, RangeRequest, Refusal, RefusalKind
-from waspi.updates.errand import Fetched, Named, Plan, Refused
+from waspi.updates.updater_messages import Fetched, NamedRelease, NotFetched, Refreshed
 
 STRANGER = "u-0123456789abcdef"
 
@@ -29,9 +29,9 @@ def of_module(request: RangeRequest) -> bool:
 
 def test_a_release_is_named_planned_and_fetched(board: Board) -> None:
     run = board.run().finish()
-    assert run.of(Named) == [Named("append", "1.0.0", "1.0.0", "kitchen", 1)]
-    (plan,) = run.of(Plan)
-    assert isinstance(plan, Plan)
+    assert run.of(NamedRelease) == [NamedRelease("append", "1.0.0", "1.0.0", "kitchen", 1)]
+    (plan,) = run.of(Refreshed)
+    assert isinstance(plan, Refreshed)
     assert plan.serials == {"kitchen": 1}
     assert run.of(Fetched) == [Fetched("append", "1.0.0", "kitchen", 1, 0)]
     assert board.fetched.read_bytes() == MODULE
@@ -213,13 +213,13 @@ def test_a_lost_answer_is_asked_for_again(board: Board) -> None:
 
 def test_a_release_that_is_too_large_or_missing_or_barred_is_not_fetched(board: Board) -> None:
     run = board.run(room=SIZE - 1).finish()
-    (no,) = run.of(Refused)
-    assert isinstance(no, Refused)
+    (no,) = run.of(NotFetched)
+    assert isinstance(no, NotFetched)
     assert "raise it" in no.message
     assert run.asked_for(".wasm") == []
     barred = board.run(barred={"append": (("1.0.0", 0),)}).finish()
     assert not barred.of(Fetched)
-    assert not barred.of(Refused)
+    assert not barred.of(NotFetched)
     board.site.repository.deploy("kitchen", "append", "1.0.0", retry=True)
     board.site.repository.publish()
     assert board.run(barred={"append": (("1.0.0", 0),)}).finish().of(Fetched)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.simulators.repository_site import Site
 from tests.simulators.updater_process import UpdaterRun, honestly
-from waspi.updates.errand import Errand
+from waspi.updates.updater_messages import CheckRequest
 
 STEP = 8 * 1024
 SIZE = 10 * STEP - 100
@@ -31,7 +31,7 @@ class Board:
         self.scratch = base
         root = base / "root.json"
         root.write_bytes(self.site.repository.root_bytes())
-        self.task = Errand(
+        self.task = CheckRequest(
             device="pi-1",
             groups=("kitchen",),
             url="",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import socket
 import sys
 from collections import deque
@@ -11,12 +13,14 @@ from selectors import EVENT_READ, EVENT_WRITE, BaseSelector
 from typing import Final
 
 from waspi.sandbox.child import Child
-from waspi.updates.errand import MAX_BYTES
+from waspi.updates.updater_messages import MAX_BYTES
 
 _BOOT: Final = "import sys;sys.path.append(sys.argv[1]);from waspi.updates.__main__ import main;main()"
 _HELD_BYTES: Final = 2 * 1024 * 1024
 """Of answers that wait for the updater to read them: what is beyond it asks for again."""
 _AT_ONCE: Final = 16
+
+_log = logging.getLogger(__name__)
 
 
 def command() -> tuple[str, ...]:
@@ -24,7 +28,7 @@ def command() -> tuple[str, ...]:
     return (sys.executable, "-I", "-c", _BOOT, str(Path(__file__).resolve().parents[2]))
 
 
-class Messenger:
+class UpdaterProcess:
     """One updater. ``on_message`` gets each message; ``on_end`` is called once, with how it ended."""
 
     def __init__(
@@ -53,9 +57,12 @@ class Messenger:
         return self._child.pid
 
     def send(self, *parts: bytes) -> bool:
-        """Send a message of ``parts`` now or soon; ``False``: it was dropped, because too many wait already."""
+        """Send a message of ``parts`` now or soon.
+
+        ``False``: it was dropped, since it is longer than MAX_BYTES, or too many wait already.
+        """
         size = sum(map(len, parts))
-        if self._sock is None or self._held + size > _HELD_BYTES:
+        if self._sock is None or size > MAX_BYTES or self._held + size > _HELD_BYTES:
             return False
         self._waiting.append(parts)
         self._held += size
@@ -98,16 +105,19 @@ class Messenger:
 
     def _flush(self) -> None:
         while self._waiting and self._sock is not None:
+            parts = self._waiting[0]
             try:
-                size = self._sock.sendmsg(self._waiting[0])
+                self._sock.sendmsg(parts)
             except BlockingIOError:
                 break
-            except OSError:
-                self._waiting.clear()
-                self._held = 0
-                break
+            except OSError as error:
+                if error.errno != errno.EMSGSIZE:  # the updater is gone
+                    self._waiting.clear()
+                    self._held = 0
+                    break
+                _log.error("a message for the updater is too long for a local socket here; raise net.core.wmem_default")
             self._waiting.popleft()
-            self._held -= size
+            self._held -= sum(map(len, parts))
         watch = EVENT_READ | EVENT_WRITE if self._waiting else EVENT_READ
         if watch != self._watched and self._sock is not None:
             self._watched = watch

@@ -7,8 +7,9 @@ import json
 import os
 import stat
 from collections import OrderedDict
+from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from waspi.errors import RepositoryError
 from waspi.protocol.depot import MAX_FILE, Refusal, RefusalKind, TimestampNotice, compress
@@ -20,7 +21,7 @@ CACHE_BYTES: Final = 8 * 1024 * 1024
 """Bytes of compressed ranges that are kept: fifty devices that update at once ask for the same ones."""
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not an error
+class RangeRefused(Exception):  # noqa: N818 - an answer, not an error
     """The range cannot be given; ``refusal`` is what the device is told."""
 
     def __init__(self, kind: RefusalKind, message: str) -> None:
@@ -28,7 +29,15 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error
         self.refusal = Refusal(kind, message)
 
 
-class Shelf:
+class Timestamp(NamedTuple):
+    """What ``timestamp.json`` says."""
+
+    notice: TimestampNotice
+    expires: datetime
+    """From then on devices take no update on it."""
+
+
+class RepositoryFiles:
     """One repository's folder. Used by one thread.
 
     Every file but the timestamp keeps its bytes for ever, since its name holds its version or hash: so it may stay
@@ -46,9 +55,9 @@ class Shelf:
         self._packed_bytes = 0
 
     def read(self, path: str, offset: int, length: int) -> tuple[bytes, int]:
-        """Up to ``length`` bytes at ``offset`` and the file's size; raises :class:`Refused`."""
+        """Up to ``length`` bytes at ``offset`` and the file's size; raises :class:`RangeRefused`."""
         if not is_repository_path(path):
-            raise Refused(RefusalKind.NOT_FOUND, "no path of a repository")
+            raise RangeRefused(RefusalKind.NOT_FOUND, "no path of a repository")
         try:
             if path == TIMESTAMP:  # replaced by every publication: what is open is an old one
                 descriptor, size = self._open_file(path)
@@ -61,9 +70,9 @@ class Shelf:
             self._open.move_to_end(path)
             return self._range(*self._open[path], offset, length)
         except (FileNotFoundError, NotADirectoryError):
-            raise Refused(RefusalKind.NOT_FOUND, "no such file") from None
+            raise RangeRefused(RefusalKind.NOT_FOUND, "no such file") from None
         except OSError as error:
-            raise Refused(RefusalKind.UNREADABLE, f"cannot read it: {error.strerror}") from error
+            raise RangeRefused(RefusalKind.UNREADABLE, f"cannot read it: {error.strerror}") from error
 
     def packed(self, path: str, offset: int, data: bytes) -> bytes | None:
         """``data``, which :meth:`read` gave, compressed; ``None`` where that does not help."""
@@ -80,19 +89,20 @@ class Shelf:
             self._packed_bytes -= _cost(self._packed.popitem(last=False)[1])
         return packed
 
-    def notice(self) -> TimestampNotice:
+    def timestamp(self) -> Timestamp:
         """What to announce now; raises :class:`RepositoryError` when there is no timestamp that reads."""
         path = self._folder / TIMESTAMP
         try:
             data = path.read_bytes()
-            version = json.loads(data)["signed"]["version"]
+            signed = json.loads(data)["signed"]
+            version, expires = signed["version"], datetime.fromisoformat(signed["expires"])
         except OSError as error:
             raise RepositoryError(f"cannot read {path}: {error.strerror}; is this an update repository?") from error
         except (ValueError, KeyError, TypeError) as error:
             raise RepositoryError(f"{path} is no TUF timestamp") from error
-        if not isinstance(version, int) or version < 1:
+        if not isinstance(version, int) or version < 1 or expires.tzinfo is None:
             raise RepositoryError(f"{path} is no TUF timestamp")
-        return TimestampNotice(version, hashlib.sha256(data).hexdigest())
+        return Timestamp(TimestampNotice(version, hashlib.sha256(data).hexdigest()), expires)
 
     def close(self) -> None:
         """Close all files."""
@@ -106,7 +116,7 @@ class Shelf:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_FILE:
             os.close(descriptor)
-            raise Refused(RefusalKind.UNREADABLE, "no regular file of an allowed size")
+            raise RangeRefused(RefusalKind.UNREADABLE, "no regular file of an allowed size")
         return descriptor, found.st_size
 
     def _keep(self, path: str, descriptor: int, size: int) -> None:
@@ -118,7 +128,7 @@ class Shelf:
     def _range(descriptor: int, size: int, offset: int, length: int) -> tuple[bytes, int]:
         data = os.pread(descriptor, length, offset) if offset < size else b""
         if not data:
-            raise Refused(RefusalKind.BAD_RANGE, f"the file has {size} bytes")
+            raise RangeRefused(RefusalKind.BAD_RANGE, f"the file has {size} bytes")
         return data, size
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from waspi.errors import EnvelopeError, StorageError, WaspiError
 from waspi.model.limits import Limits
@@ -24,23 +24,23 @@ from waspi.protocol.release_custom import release_of
 from waspi.protocol.repository_path import module_target
 from waspi.sandbox.cache import ModuleCache
 from waspi.sandbox.pool import Pool
-from waspi.sandbox.task import Done
+from waspi.sandbox.task import Done, Task
 from waspi.updates import lifecycle
-from waspi.updates.golden_test import GoldenTest
-from waspi.updates.life import Life, ModuleRecord
-from waspi.updates.lifecycle import Act, Effect, Step, TrialTerms
-from waspi.updates.ports import Serving
-from waspi.updates.register import Register
+from waspi.updates.lifecycle import Act, Effect, Life, ModuleRecord, Step, TrialTerms, golden_failure
+from waspi.updates.modules_file import ModulesFile
 
 _AGAIN_S: Final = 10.0
 """Between two tries when the disk refuses."""
 _MAX_DESCRIPTION: Final = 1024 * 1024
 
+PREFIX = "golden:"
+"""Begins the id of every task here; no job's id has a colon."""
+
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class KeeperTerms:
+class InstallTerms:
     """Bounds of tests and trials."""
 
     limits: Limits
@@ -49,19 +49,66 @@ class KeeperTerms:
     trial_s: float
 
 
-class Keeper:
-    """Owns the register; ``on_change`` is called when something that is reported has changed."""
+class Serving(Protocol):
+    """Who decides what a module's name stands for."""
+
+    def serve(self, release: Release, *, trial: bool, others: tuple[Release, ...]) -> None:
+        """Have jobs by name run on ``release``; ``others`` are run when a job names their version."""
+
+    def withdraw(self, name: str) -> None:
+        """The name stands for nothing any more."""
+
+    def fixed(self) -> tuple[str, ...]:
+        """Modules that the device's configuration names itself, so that no deployment does."""
+
+
+class GoldenTest:
+    """The pairs of one release: :meth:`task` gives the next to run, :meth:`take` its end."""
+
+    def __init__(self, release: Release, device: Limits) -> None:
+        self.release = release
+        self._limits = release.limits.capped_by(device)
+        self._passed = 0
+        self.error: JobError | None = None
+        """Why it failed."""
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to run."""
+        return self.error is not None or self._passed == len(self.release.golden)
+
+    def task(self) -> Task:
+        """The next pair's run, with an instance, fuel and time of its own."""
+        release = self.release
+        pair = release.golden[self._passed]
+        return Task(f"{PREFIX}{release.label}", release.sha256, release.abi, self._limits, (pair.input,))
+
+    def take(self, done: Done) -> None:
+        """What became of the pair that ran."""
+        expected = self.release.golden[self._passed].output
+        number, of = self._passed + 1, len(self.release.golden)
+        if done.error is not None:
+            told = f"golden pair {number} of {of} failed with {done.error.kind}: {done.error.message}"
+            self.error = JobError(done.error.fault, done.error.kind, told)
+        elif done.outputs != (expected,):
+            self.error = golden_failure(number, of, done.outputs[0] if done.outputs else b"", expected)
+        else:
+            self._passed += 1
+
+
+class Installer:
+    """Owns the modules file; ``on_change`` is called when something that is reported has changed."""
 
     def __init__(
         self,
         folder: Path,
-        terms: KeeperTerms,
+        terms: InstallTerms,
         cache: ModuleCache,
         serving: Serving,
         clock: Callable[[], float],
         on_change: Callable[[], None],
     ) -> None:
-        """Read the register and serve what it says. Raises ``StorageError``."""
+        """Read the modules file and serve what it says. Raises ``StorageError``."""
         self._folder = folder
         self._terms = terms
         self._cache = cache
@@ -75,14 +122,14 @@ class Keeper:
         self._tests: deque[GoldenTest] = deque()
         self._running: GoldenTest | None = None
         self._owed: list[Effect] = []
-        self._register = Register(folder)
-        for record in self._register:
+        self._modules = ModulesFile(folder)
+        for record in self._modules:
             for digest in record.digests:
                 self._cache.pin(digest)
             self._take_up(record)
 
     def attach(self, pool: Pool) -> None:
-        """Hand over the pool; what the register still owes begins."""
+        """Hand over the pool; what the records still owe begins."""
         self._pool = pool
         owed, self._owed = self._owed, []
         for effect in owed:
@@ -91,11 +138,11 @@ class Keeper:
     @property
     def records(self) -> tuple[ModuleRecord, ...]:
         """Every module's record."""
-        return tuple(self._register)
+        return tuple(self._modules)
 
     def record(self, name: str) -> ModuleRecord:
         """One module's record."""
-        return self._register[name]
+        return self._modules[name]
 
     # --- events -------------------------------------------------------------------------------------------------------
 
@@ -121,10 +168,11 @@ class Keeper:
         """No deployment names this module."""
         self._enter(name, lifecycle.unwanted)
 
-    def roll_back(self, name: str) -> None:
-        """Somebody on the device wants the release before back. Raises ``UsageError`` when there is none."""
-        lifecycle.roll_back(self._register[name])
-        self._enter(name, lifecycle.roll_back)
+    def roll_back(self, name: str, version: str, *, retry: int, force: bool) -> None:
+        """Somebody on the device wants the release before ``version`` back. Raises as :func:`lifecycle.roll_back`."""
+        event = partial(lifecycle.roll_back, version=version, retry=retry, force=force)
+        event(self._modules[name])
+        self._enter(name, event)
 
     def job_ended(self, name: str, version: str, error: JobError | None) -> None:
         """A job ran on this release."""
@@ -157,7 +205,7 @@ class Keeper:
         """Run the next golden pair if a worker is free: it goes before the next job, of which there may be no end."""
         while self._pool is not None and self._running is None and self._tests and self._pool.free > 0:
             test = self._tests[0]
-            life = self._register[test.release.name].of(test.release.version)
+            life = self._modules[test.release.name].of(test.release.version)
             if test.over or life is None or life.state is not ModuleState.COMPILED:
                 self._tests.popleft()
                 release, error = test.release, test.error
@@ -183,10 +231,10 @@ class Keeper:
     def _work(self) -> None:
         while self._events:
             name, event = self._events[0]
-            before = self._register[name]
+            before = self._modules[name]
             try:
                 after, effects = event(before)
-                self._register.put(after)
+                self._modules.put(after)
             except StorageError as error:
                 _log.error("module %s stays as it is for now: %s", name, error.message)
                 self._not_before = self._clock() + _AGAIN_S
@@ -211,7 +259,7 @@ class Keeper:
         name, version = release.name, release.version
         match effect.act:
             case Act.SERVE:
-                self._serve(self._register[name])
+                self._serve(self._modules[name])
             case Act.WITHDRAW:
                 self._trials.pop(name, None)
                 self._serving.withdraw(name)
@@ -274,8 +322,8 @@ class Keeper:
             record = record.without(life)
         if lost:
             if record.serving is None and record.retired is not None:
-                record = record.with_life(record.retired.become(ModuleState.ACTIVE))
-            self._register.put(record)
+                record = record.with_life(record.retired.serve_again())
+            self._modules.put(record)
         for effect in lifecycle.resume(record):
             self._do(effect)
 

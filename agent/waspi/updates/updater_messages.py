@@ -1,8 +1,9 @@
 """What the agent and its updater say to each other: JSON over a pair of local sockets that keep messages apart.
 
-The agent opens with an :class:`Errand`; the updater answers with a :class:`Plan` once the signed metadata is in, with
-:class:`Fetched` or :class:`Refused` for each release that is to be fetched, and with :class:`Finished`. In between run
-the depot's envelopes, as they are. The first byte of a message says which it is.
+The agent opens with a :class:`CheckRequest`. The updater answers with :class:`Refreshed` once the signed metadata is
+in, with :class:`Fetched` or :class:`NotFetched` for each release that it lacks, with :class:`Working` while a download
+goes on, and with :class:`Finished`. In between run the depot's envelopes, as they are. The first byte of a message says
+which it is.
 """
 
 from __future__ import annotations
@@ -21,17 +22,19 @@ SOCKET_FD: Final = 3
 """The updater's end."""
 
 DEPOT: Final = b"D"
-"""Followed by an envelope of :mod:`waspi.protocol.depot`: a request from the updater, an answer to it."""
-_ERRAND: Final = b"E"
+"""Followed by an envelope of :mod:`waspi.protocol.depot`: an answer, or a request, before which stand the id of the
+depot that it goes to (none: to all) and a zero byte."""
+_CHECK: Final = b"E"
 _NAMED: Final = b"N"
 _PLAN: Final = b"P"
 _FETCHED: Final = b"F"
 _REFUSED: Final = b"R"
+_WORKING: Final = b"W"
 _FINISHED: Final = b"Z"
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class CheckRequest:
     """What the updater needs to know of its device."""
 
     device: str
@@ -59,12 +62,16 @@ class Errand:
     """Module name to the versions that were given up, with the ``retry`` that a deployment has to pass."""
     fixed: tuple[str, ...] = ()
     """Modules that the device's configuration names itself."""
+    depots: tuple[str, ...] = ()
+    """Ids of depots that have announced themselves, in the order in which this device asks them."""
+    redirect_hosts: tuple[str, ...] = ()
+    """Hosts besides its own that the server at ``url`` may send to."""
     cached: tuple[str, ...] = ()
     """SHA-256 of modules whose bytes are here, under whatever name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class NamedRelease:
     """What a deployment names for this device."""
 
     name: str
@@ -76,8 +83,8 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """The signed metadata is in, and all that is :class:`Named` was told."""
+class Refreshed:
+    """The signed metadata is in, and all that is :class:`NamedRelease` was told."""
 
     serials: Mapping[str, int]
     """Group to the serial of its newest deployment."""
@@ -99,7 +106,7 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class NotFetched:
     """A wanted release that another try at the same metadata will not bring."""
 
     name: str
@@ -118,6 +125,17 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Working:
+    """A download goes on: sent every few seconds, so that the agent can tell a slow one from one that hangs."""
+
+    path: str
+    """Of the file in the repository."""
+    received: int
+    """Bytes of it, in this run."""
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The last word; without a ``kind`` all went well."""
 
@@ -129,24 +147,27 @@ class Finished:
     """Of modules."""
     fetched_ms: int = 0
     """Milliseconds that these took."""
+    silent: tuple[str, ...] = ()
+    """Depots that did not answer."""
     peak_kib: int = 0
     """KiB of memory that the updater had resident at most."""
 
 
-Message = Errand | Named | Plan | Fetched | Refused | Finished
+Message = CheckRequest | NamedRelease | Refreshed | Fetched | NotFetched | Working | Finished
 _KINDS: Final[dict[bytes, type[Message]]] = {
-    _ERRAND: Errand,
-    _NAMED: Named,
-    _PLAN: Plan,
+    _CHECK: CheckRequest,
+    _NAMED: NamedRelease,
+    _PLAN: Refreshed,
     _FETCHED: Fetched,
-    _REFUSED: Refused,
+    _REFUSED: NotFetched,
+    _WORKING: Working,
     _FINISHED: Finished,
 }
 _MARKS: Final = {kind: mark for mark, kind in _KINDS.items()}
 
 
 def encode_message(message: Message) -> bytes:
-    """Encode; the largest errand is far below MAX_BYTES for what a board can hold."""
+    """Encode; a request of a board with hundreds of modules may be longer than MAX_BYTES, and is not sent then."""
     return _MARKS[type(message)] + json_document.encode_document(
         {each.name: getattr(message, each.name) for each in fields(message)}
     )
@@ -164,4 +185,5 @@ def decode_message(data: bytes) -> Message | None:
     known = {each.name for each in fields(kind)}
     if document.keys() - known:
         return None
-    return kind(**document)  # type: ignore[arg-type]
+    flat = {key: tuple(value) if isinstance(value, list) else value for key, value in document.items()}
+    return kind(**flat)  # type: ignore[arg-type]

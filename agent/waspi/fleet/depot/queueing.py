@@ -1,4 +1,4 @@
-"""Requests that wait, taken turn by turn: one device that asks for much does not keep the others waiting."""
+"""What waits to be answered, and how fast answers may go: both bounded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ Item = TypeVar("Item")
 
 
 class FairQueue(Generic[Item]):
-    """Items by device and key. A device has at most ``most_each`` of them, all devices together ``most``."""
+    """Items by device and key, taken turn by turn: one device that asks for much does not keep the others waiting.
+
+    A device has at most ``most_each`` of them, all devices together ``most``.
+    """
 
     def __init__(self, most_each: int, most: int) -> None:
         self._most_each = most_each
@@ -55,3 +58,24 @@ class FairQueue(Generic[Item]):
         """Forget everything."""
         self._devices.clear()
         self._count = 0
+
+
+class TokenBucket:
+    """How many bytes may be sent: ``rate`` a second, and ``burst`` at once after a pause. Time comes in, in seconds."""
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._held = burst
+        self._at = now
+
+    def wait(self, size: int, now: float) -> float:
+        """Seconds until ``size`` bytes may be sent; 0: now. More than the burst may go when the bucket is full."""
+        self._held = min(self._burst, self._held + max(0.0, now - self._at) * self._rate)
+        self._at = now
+        short = min(size, self._burst) - self._held
+        return max(0.0, short / self._rate)
+
+    def spend(self, size: int) -> None:
+        """``size`` bytes are sent."""
+        self._held -= size

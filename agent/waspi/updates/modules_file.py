@@ -16,7 +16,7 @@ from waspi.model.release import Release
 from waspi.protocol import field, json_document, terms
 from waspi.protocol.ids import is_digest, is_version, shown
 from waspi.protocol.release_custom import MAX_MODULE_BYTES
-from waspi.updates.life import Life, ModuleRecord
+from waspi.updates.lifecycle import Life, ModuleRecord
 
 FILE: Final = "modules.json"
 _MAX_BYTES: Final = 4 * 1024 * 1024
@@ -37,17 +37,18 @@ _LIFE_KEYS: Final = frozenset(
         "retry",
         "barred",
         "failures",
+        "proven",
     )
 )
 
 _log = logging.getLogger(__name__)
 
 
-class Register:
+class ModulesFile:
     """Every module's record; :meth:`put` returns when it is on the disk."""
 
     def __init__(self, folder: Path) -> None:
-        """Read the register in ``folder``; a damaged one is set aside, and the next check fetches anew.
+        """Read the file in ``folder``; a damaged one is set aside, and the next check fetches anew.
 
         Raises ``StorageError`` when it cannot be read or set aside.
         """
@@ -56,9 +57,9 @@ class Register:
         self._written = b""
         try:
             self._written = self._path.read_bytes()
-            self._records = decode_register(self._written)
+            self._records = decode_modules(self._written)
         except FileNotFoundError:
-            self._written = encode_register({})  # which need not be written
+            self._written = encode_modules({})  # which need not be written
         except EnvelopeError as error:
             aside = self._path.with_suffix(".damaged")
             _log.error("%s: %s; it is set aside as %s", self._path, error.message, aside.name)
@@ -79,7 +80,7 @@ class Register:
         records = {**self._records, record.name: record}
         if not record.lives:
             del records[record.name]
-        data = encode_register(records)
+        data = encode_modules(records)
         if data != self._written:
             write_durably(self._path, data)
             self._written = data
@@ -92,16 +93,16 @@ class Register:
             raise StorageError(f"cannot set {self._path} aside: {error.strerror}") from error
 
 
-def encode_register(records: Mapping[str, ModuleRecord]) -> bytes:
+def encode_modules(records: Mapping[str, ModuleRecord]) -> bytes:
     """As JSON; the same records give the same bytes."""
     return json_document.encode_document(
         {"v": field.VERSION, "modules": {name: [*map(_life_fields, records[name].lives)] for name in sorted(records)}}
     )
 
 
-def decode_register(data: bytes) -> dict[str, ModuleRecord]:
+def decode_modules(data: bytes) -> dict[str, ModuleRecord]:
     """Records by module name; raises :class:`EnvelopeError`, and nothing else, for whatever bytes."""
-    what = "module register"
+    what = "modules file"
     fields = field.envelope(json_document.decode_document(data, what, max_bytes=_MAX_BYTES), what, _KEYS)
     modules = fields.get("modules")
     if type(modules) is not dict or len(modules) > _MAX_MODULES:
@@ -114,14 +115,14 @@ def decode_register(data: bytes) -> dict[str, ModuleRecord]:
     }
 
 
-def read_register(state_dir: Path) -> dict[str, ModuleRecord]:
+def read_modules(state_dir: Path) -> dict[str, ModuleRecord]:
     """The records of a device whose agent may be running; empty when it never had an update.
 
     Raises ``StorageError`` when the file cannot be read, :class:`EnvelopeError` when it is damaged.
     """
     path = state_dir / FOLDER / FILE
     try:
-        return decode_register(path.read_bytes())
+        return decode_modules(path.read_bytes())
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -146,12 +147,12 @@ def _life_fields(life: Life) -> dict[str, object]:
         fields["abi"] = terms.abi_fields(release.abi)
     if release.limits != Limits():
         fields["limits"] = terms.limits_fields(release.limits)
-    optional = {"reason": life.reason, "retry": life.retry, "barred": life.barred, "failures": life.failures}
+    optional = {key: getattr(life, key) for key in ("reason", "retry", "barred", "failures", "proven")}
     return {**fields, **{key: value for key, value in optional.items() if value}}
 
 
 def _life(name: str, value: object) -> Life:
-    what = f"module register: {name}"
+    what = f"modules file: {name}"
     fields = field.closed(value, what, _LIFE_KEYS)
     version, sha256 = fields.get("version"), fields.get("sha256")
     if type(version) is not str or not is_version(version) or type(sha256) is not str or not is_digest(sha256):
@@ -173,4 +174,5 @@ def _life(name: str, value: object) -> Life:
         retry=field.integer(fields.get("retry", 0), f"{what}: 'retry'"),
         barred=field.boolean(fields.get("barred", False), f"{what}: 'barred'"),
         failures=field.integer(fields.get("failures", 0), f"{what}: 'failures'"),
+        proven=field.boolean(fields.get("proven", False), f"{what}: 'proven'"),
     )
