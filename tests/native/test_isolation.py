@@ -97,33 +97,40 @@ COMPARES: dict[str, tuple[str, Callable[[int], bool]]] = {
     "i64.ne 0": ("(i64.ne (i64.extend_i32_u {x}) (i64.const 0))", lambda x: x != 0),
     "plain": ("{x}", lambda x: x != 0),
 }
-VALUES = {
-    "i32": ("(i32.const 1)", "(local.get $y)", "i32.store"),
-    "i64": ("(i64.const 1)", "(i64.extend_i32_u (local.get $y))", "i64.store"),
-    "i32 turned": ("(local.get $y)", "(i32.const 1)", "i32.store"),
-    "two locals": ("(local.get $z)", "(local.get $y)", "i32.store"),
+SIDES = {
+    "constant, parameter": ("(i32.const 1)", "(local.get $y)"),
+    "parameter, constant": ("(local.get $z)", "(i32.const 7)"),
+    "two parameters": ("(local.get $z)", "(local.get $y)"),
+    "two constants": ("(i32.const 1)", "(i32.const 7)"),
 }
 
 
-@pytest.mark.parametrize("form", VALUES)
+@pytest.mark.parametrize("sides", SIDES)
 @pytest.mark.parametrize("compare", COMPARES)
-def test_select_heeds_a_condition_that_compares_with_zero(compare: str, form: str) -> None:
-    condition, meaning = COMPARES[compare]
-    first, second, store = VALUES[form]
-    module = compile_wat(
-        entry(f"""(local $x i32) (local $y i32) (local $z i32)
-          (local.set $x (i32.load8_u (local.get $ptr))) (local.set $y (i32.const 7)) (local.set $z (i32.const 1))
-          ({store} (i32.const 0) (select {first} {second} {condition.format(x="(local.get $x)")}))
-          (i32.store offset=8 (i32.const 0) (if (result i32) {condition.format(x="(local.get $x)")}
-            (then (i32.const 1)) (else (i32.const 7))))
-          (memory.copy (local.get $ptr) (i32.const 0) (i32.const 12)) (i32.const 12)""")
+def test_select_heeds_a_condition_that_compares_with_zero(compare: str, sides: str) -> None:
+    """``$y`` is 7 and ``$z`` is 1: so 1 where the condition holds. The caller passes what it loads, or constants."""
+    text, meaning = COMPARES[compare]
+    condition = text.format(x="(local.get $x)")
+    one, other = SIDES[sides]
+    values = (0, 1, 2, 255)
+    calls = "".join(
+        f"(i32.store8 offset={at} (i32.const 0) (call {name} {x} (i32.const 7) (i32.const 1)))"
+        for at, (name, x) in enumerate(
+            (name, x)
+            for value in values
+            for name in ("$select", "$typed", "$branch")
+            for x in (f"(i32.const {value})", f"(i32.load8_u offset={value} (i32.const 1024))")
+        )
     )
-    one, other = (7, 1) if form == "i32 turned" else (1, 7)
-    for x in (0, 1, 2, 255):
-        output = module.run(bytes([x])).output
-        selected, branched = output[0], output[8]
-        assert selected == (one if meaning(x) else other), f"x = {x}"
-        assert branched == (1 if meaning(x) else 7), f"x = {x}"
+    parameters = "(param $x i32) (param $y i32) (param $z i32) (result i32)"
+    module = compile_wat(f"""(module {MEMORY} {ALLOC}
+      (func $select {parameters} (select {one} {other} {condition}))
+      (func $typed {parameters} (select (result i32) {one} {other} {condition}))
+      (func $branch {parameters} (if (result i32) {condition} (then {one}) (else {other})))
+      (func (export "append") (param i32 i32) (result i32) {calls}
+        (memory.copy (local.get 0) (i32.const 0) (i32.const 24)) (i32.const 24)))""")
+    output = module.run(bytes(range(256))).output
+    assert output == b"".join(bytes([1 if meaning(value) else 7]) * 6 for value in values)
 
 
 def test_a_copy_between_tables_that_does_not_fit_is_a_trap_of_the_table() -> None:

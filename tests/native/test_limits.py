@@ -21,9 +21,9 @@ EVERYWHERE = {
 
 @pytest.mark.parametrize("place", EVERYWHERE)
 def test_fault_25_endless_loop_meets_its_deadline(place: str) -> None:
-    with pytest.raises(errors.TimeLimitError, match="did not end within 30 ms") as caught:
-        compile_wat(EVERYWHERE[place]).run(b"", time_ms=30)
-    assert caught.value.run_us >= 30_000
+    with pytest.raises(errors.TimeLimitError, match="did not end within 100 ms") as caught:
+        compile_wat(EVERYWHERE[place]).run(b"", time_ms=100)
+    assert caught.value.run_us >= 100_000
     assert caught.value.fuel > 0
 
 
