@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 TARGET ?=
 
-.PHONY: help setup demo demo-ota test test-wasmi conformance check format docs bench fuzz soak wheel cross test-arm test-boot lock clean
+.PHONY: help setup demo demo-ota test test-wasmi conformance check format docs bench fuzz fuzz-engine soak wheel cross test-arm test-boot lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,7 +20,8 @@ test: setup ## The whole test suite
 	@$(PY) -m pytest
 
 test-wasmi: setup ## The tests of the engine on wasmi, which 32-bit boards have
-	@PYTHONPATH=build/wasmi $(PY) -m pytest -q -p no:cacheprovider tests/native tests/guests tests/conformance
+	@PYTHONPATH=build/wasmi $(PY) -m pytest -q -p no:cacheprovider tests/native tests/guests tests/conformance \
+	  tests/fuzz/test_engine.py tests/fuzz/test_native.py
 
 conformance: setup ## The WebAssembly suite on Wasmer and wasmi: compiled, loaded, limited, in workers; prints a table
 	@$(PY) -m tests.conformance.run
@@ -52,6 +53,12 @@ FUZZ_S ?= 60
 fuzz: setup ## Decoders and the native compile and run, guided by coverage (FUZZ_S=60 seconds per decoder; x86_64)
 	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/fuzz/requirements.txt
 	@$(PY) -m tests.fuzz.run --seconds $(FUZZ_S)
+
+ENGINE_S ?= 60
+fuzz-engine: setup ## Modules made at random, on Wasmer and wasmi against wasmtime (ENGINE_S=60 seconds for each)
+	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/fuzz/requirements.txt
+	@$(PY) -m tests.fuzz.engine --seconds $(ENGINE_S)
+	@PYTHONPATH=build/wasmi $(PY) -m tests.fuzz.engine --seconds $(ENGINE_S)
 
 soak: setup ## 100,000 jobs with random kills of agent, workers and broker
 	@$(PY) -m tests.crash.soak
