@@ -24,6 +24,7 @@ __all__ = [
     "Outcome",
     "lockdown",
     "posture",
+    "seal",
     "strip",
     "wat2wasm",
 ]
@@ -269,6 +270,12 @@ def lockdown(
 
     Raises ``LockdownError``, with nothing changed: unknown role, a descriptor in ``keep_fds`` that is not open, a
     second call.
+    """
+
+def seal() -> str:
+    """Start no thread any more: the watchdog's is started, then seccomp denies ``clone`` to all threads of the process.
+
+    For a worker, after :func:`lockdown` and the threads of its own. Returns ``"on"`` or ``"off: <reason>"``.
     """
 
 def posture() -> dict[str, str]:

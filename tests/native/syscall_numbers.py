@@ -97,6 +97,7 @@ _NUMBERS = {
     "sched_setscheduler": (144, 119, 156),
     "seccomp": (317, 277, 383),
     "sendfile": (40, 71, 187),
+    "sendmsg": (46, 211, 296),
     "sendto": (44, 206, 290),
     "setgid": (106, 144, 46),
     "setgroups": (116, 159, 81),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.native.wat import ALLOC, ECHO, LOOP, MEMORY, compile_wat, entry, guest
+from tests.native.wat import ALLOC, COMPILES, ECHO, LOOP, MEMORY, compile_wat, entry, guest
 from waspi import errors
 
 EVERYWHERE = {
@@ -89,6 +89,46 @@ def test_fault_26_the_declared_maximum_holds() -> None:
     module = compile_wat(GROW.replace('(memory (export "memory") 1)', '(memory (export "memory") 1 3)'))
     assert module.run((2).to_bytes(4, "little")).memory_bytes == 3 * 65_536
     assert module.run((3).to_bytes(4, "little")).output == b"\xff" * 4
+
+
+OR_TRAP = entry(
+    "(if (i32.eq (memory.grow (i32.load (local.get $ptr))) (i32.const -1)) (then unreachable)) (i32.const 0)"
+)
+"""Gives up without memory, as the allocators of Rust and Zig do."""
+
+
+def test_fault_26_a_guest_that_gives_up_for_want_of_memory_names_the_limit() -> None:
+    module = compile_wat(OR_TRAP)
+    with pytest.raises(errors.MemoryLimitError) as caught:
+        module.run((1023).to_bytes(4, "little"), memory_bytes=(64 << 20) - 65_536)
+    assert caught.value.message.startswith(
+        "memory.grow was refused at 64 KiB (65472 KiB more were wanted, the limit is 65472 KiB): raise the limit or "
+        "use less; then the guest trapped: unreachable"
+    )
+    assert caught.value.function == ("append" if COMPILES else None)
+    assert module.run((1).to_bytes(4, "little"), memory_bytes=1 << 20).memory_bytes == 2 * 65_536
+
+
+def test_fault_26_a_refusal_of_an_earlier_call_is_forgotten() -> None:
+    guest = entry(
+        "(if (i32.eqz (local.get $size)) (then unreachable)) (drop (memory.grow (i32.const 99))) (i32.const 0)"
+    )
+    with compile_wat(guest).instantiate(memory_bytes=1 << 20) as instance:
+        instance.run(b"refused")
+        with pytest.raises(errors.UnreachableTrap, match=r"^the guest trapped: unreachable was executed"):
+            instance.run(b"")
+
+
+def test_fault_26_the_module_s_own_maximum_is_not_the_run_s_limit() -> None:
+    module = compile_wat(OR_TRAP.replace('(memory (export "memory") 1)', '(memory (export "memory") 1 3)'))
+    with pytest.raises(errors.UnreachableTrap, match=r"^the guest trapped: unreachable was executed"):
+        module.run((3).to_bytes(4, "little"), memory_bytes=1 << 20)
+
+
+def test_fault_26_another_trap_after_a_refusal_keeps_its_kind() -> None:
+    guest = entry("(i32.load (memory.grow (i32.const 99)))")
+    with pytest.raises(errors.MemoryOutOfBoundsTrap, match=r"; before that memory\.grow was refused at 64 KiB"):
+        compile_wat(guest).run(b"", memory_bytes=1 << 20)
 
 
 def test_fault_26_a_module_that_needs_more_at_its_start() -> None:

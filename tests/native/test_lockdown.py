@@ -17,7 +17,21 @@ EPERM, ENOSYS, EFAULT = 1, 38, 14
 
 # Calls of which a worker has no use. The kernel's own answer to zeros would be another one than EPERM, or success.
 DENIED = [
-    *("open", "openat", "openat2", "creat", "stat", "access", "getdents64", "readlinkat", "unlinkat", "renameat"),
+    *(
+        "open",
+        "openat",
+        "openat2",
+        "creat",
+        "stat",
+        "statx",
+        "newfstatat",
+        "sendmsg",
+        "access",
+        "getdents64",
+        "readlinkat",
+        "unlinkat",
+        "renameat",
+    ),
     *("mkdirat", "fchmodat", "truncate", "inotify_init1", "fanotify_init", "memfd_create", "name_to_handle_at"),
     *("socket", "socketpair", "connect", "bind", "listen", "accept4", "setsockopt"),
     *("fork", "vfork", "clone", "kill", "tkill", "rt_sigqueueinfo", "pidfd_open", "pidfd_send_signal", "waitid"),
@@ -61,8 +75,8 @@ ARGUMENTS = [
     ("fcntl", (0, 1024, 0), "F_SETLEASE"),
     ("fcntl", (0, 0, 0), "F_DUPFD without close-on-exec"),
     ("sendto", (3, 0, 0, 0, 1, 16), "a message to an address"),
-    ("newfstatat", (-100, 0, 0, 0), "stat of a path"),
-    ("newfstatat", (-100, 0, 0, 0x100), "lstat of a path"),
+    ("sendto", (3, 0, 1, 1, 0, 0), "MSG_OOB"),
+    ("newfstatat", (-100, 0, 0, 0x1000), "stat of any path, which AT_EMPTY_PATH does not forbid"),
 ]
 
 PROBE = """
@@ -164,3 +178,48 @@ def test_fault_31_other_system_call_tables_are_closed() -> None:
         """,
     )
     assert (i386.status, i386.told) == (-signal.SIGSYS, None)
+
+
+def test_a_sealed_worker_starts_no_further_thread() -> None:
+    ended = run_locked(
+        """
+        def started():
+            try:
+                thread = threading.Thread(target=int)
+                thread.start()
+            except RuntimeError:
+                return False
+            thread.join()
+            return True
+
+        before = started()
+        again = threading.Event()
+        early = threading.Thread(target=lambda: (again.wait(), answers.append(started())))
+        answers = []
+        early.start()
+        sealed = _wasmer.seal()
+        again.set()
+        early.join()
+        tell([before, sealed, started(), *answers])
+        """
+    )
+    assert (ended.status, ended.told) == (0, [True, "on", False, False]), ended.stderr
+
+
+def test_a_run_in_a_sealed_worker_ends_at_its_deadline() -> None:
+    """The watchdog's thread is there before the right to start one goes."""
+    ended = run_locked(
+        """
+        sealed = _wasmer.seal()
+        try:
+            module.run(b"", time_ms=50)
+        except waspi.errors.TimeLimitError:
+            tell(sealed)
+        """,
+        before="""
+        module = _wasmer.Module.compile(_wasmer.wat2wasm(b'''(module (memory (export "memory") 1)
+          (func (export "alloc") (param i32) (result i32) (i32.const 0))
+          (func (export "append") (param i32 i32) (result i32) (loop $again (br $again)) (i32.const 0)))'''))
+        """,
+    )
+    assert (ended.status, ended.told) == (0, "on"), ended.stderr

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from tests.native.wat import ALLOC, COMPILES, ECHO, LIMITS, MEMORY, compile_wat, entry, guest
 from waspi import _wasmer, errors
 from waspi.errors import Trap
 
+ABI = Path(__file__).resolve().parents[2] / "guests" / "ABI.md"
 TABLE = """(type $nothing (func)) (type $one (func (param i32) (result i32)))
   (table 4 funcref) (elem (i32.const 0) $alloc)"""
 CALL = "(call_indirect (type $nothing) (i32.const {index})) (i32.const 0)"
@@ -98,6 +104,53 @@ def test_fault_32_recursion_uses_up_the_stack(call: str) -> None:
     for _ in range(3):
         with pytest.raises(errors.StackOverflowTrap, match="call stack is used up"):
             module.run(b"", **LIMITS)
+
+
+IN_MEMORY = "(global $stack (mut i32) (i32.const {first}))"
+"""What LLVM's linker makes of ``__stack_pointer`` when the stack lies at the start of the memory."""
+FRAME = """
+(global.set $stack (i32.sub (global.get $stack) (i32.const 4096)))
+(i32.store offset=16 (global.get $stack) (local.get $size))
+(call $append (local.get $ptr) (local.get $size))
+"""
+
+
+def test_fault_32_recursion_uses_up_a_stack_in_memory() -> None:
+    module = compile_wat(entry(FRAME, IN_MEMORY.format(first=65_536)))
+    for each in (module, _wasmer.Module.load(module.serialize())):
+        with pytest.raises(errors.StackOverflowTrap, match="its stack in linear memory is used up; recurse less, or"):
+            each.run(b"", **LIMITS)
+
+
+@pytest.mark.parametrize("first", ["-4096", "65536"])
+def test_an_access_out_of_bounds_with_a_sound_stack_is_called_so(first: str) -> None:
+    wild = entry("(i32.load (i32.const -4))", IN_MEMORY.format(first=first))
+    with pytest.raises(errors.MemoryOutOfBoundsTrap):
+        compile_wat(wild).run(b"", **LIMITS)
+
+
+@pytest.mark.skipif(shutil.which("wasm-ld") is None, reason="runs where guests are built: clang is not on a board")
+def test_fault_32_recursion_in_c_with_the_documented_flags(tmp_path: Path) -> None:
+    source, compiled, linked = tmp_path / "deep.c", tmp_path / "deep.o", tmp_path / "deep.wasm"
+    source.write_text(
+        """
+        static char buffer[64];
+        __attribute__((export_name("alloc"))) void *alloc(unsigned size) { return size > 64 ? 0 : buffer; }
+        static int down(volatile char *above, int depth) {
+            volatile char mine[512];
+            mine[0] = above[0] + 1;
+            return depth ? down(mine, depth - 1) + mine[0] : mine[0];
+        }
+        __attribute__((export_name("append"))) int append(char *data, int size) { return down(data, 1 << 20) & 1; }
+        """
+    )
+    commands = re.findall(r"^(?:clang|wasm-ld) .*$", ABI.read_text(), re.MULTILINE)
+    assert [command.split()[0] for command in commands[:2]] == ["clang", "wasm-ld"]
+    for command in commands[:2]:
+        words = command.replace("shout-c.wasm", str(linked)).replace("shout.o", str(compiled))
+        subprocess.run(words.replace("shout.c", str(source)).split(), check=True)
+    with pytest.raises(errors.StackOverflowTrap, match="its stack in linear memory is used up"):
+        _wasmer.Module.compile(linked.read_bytes()).run(b"x", **LIMITS)
 
 
 @pytest.mark.parametrize(

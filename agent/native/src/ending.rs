@@ -2,13 +2,14 @@
 
 use crate::engine::Ending;
 use crate::fault::{Fault, Kind};
-use crate::host::Halt;
+use crate::host::{Halt, Refusal};
 use crate::limits::Limits;
 use crate::loaded::Loaded;
+use crate::trap::IN_MEMORY;
 use crate::watchdog::Stop;
 
-/// The fault for an ending of a guest of `loaded`.
-pub fn explain(ending: Ending, stop: Option<Stop>, loaded: &Loaded, limits: &Limits) -> Fault {
+/// The fault for an ending of a guest of `loaded`; `stack` is its stack pointer, where it has one that can be read.
+pub fn explain(ending: Ending, stop: Option<Stop>, stack: Option<i32>, loaded: &Loaded, limits: &Limits) -> Fault {
     match ending {
         Ending::Halted(Halt::Exit(code)) => {
             let message = format!("the guest called proc_exit({code}): return from the entry function instead");
@@ -22,7 +23,12 @@ pub fn explain(ending: Ending, stop: Option<Stop>, loaded: &Loaded, limits: &Lim
             fault.function = function.map(|index| loaded.shape.function_name(index));
             fault
         }
-        Ending::Trap { kind, message, function, offset } => {
+        Ending::Trap { mut kind, mut message, function, offset } => {
+            // A linker puts the stack at the start of the memory (`--stack-first`, Rust's default): beyond its end there
+            // is nothing, so a stack pointer below zero is what made the access fail.
+            if kind == Kind::MemoryOutOfBounds && stack.is_some_and(|pointer| pointer < 0) {
+                (kind, message) = (IN_MEMORY.0, IN_MEMORY.1.into());
+            }
             let function = function.map(|index| loaded.shape.function_name(index));
             let offset = offset.map(|offset| offset + loaded.shift);
             let place = match (&function, offset) {
@@ -32,6 +38,37 @@ pub fn explain(ending: Ending, stop: Option<Stop>, loaded: &Loaded, limits: &Lim
             };
             Fault { function, offset, ..Fault::new(kind, format!("the guest trapped: {message}{place}")) }
         }
+    }
+}
+
+/// `fault` of a run that was refused memory before: where it gave up for that, the limit is what ended it.
+///
+/// What allocators do without memory is to trap or to abort; what else follows may have another cause.
+pub fn after_refusal(mut fault: Fault, refusal: Refusal, limits: &Limits) -> Fault {
+    if !matches!(fault.kind, Kind::Unreachable | Kind::Abort | Kind::MemoryOutOfBounds | Kind::Exit | Kind::Trap) {
+        return fault;
+    }
+    let refused = format!(
+        "memory.grow was refused at {} ({} more were wanted, the limit is {})",
+        size(refusal.size),
+        size(refusal.growth),
+        size(limits.memory)
+    );
+    if fault.kind == Kind::Unreachable {
+        fault.kind = Kind::MemoryLimit;
+        fault.message = format!("{refused}: raise the limit or use less; then {}", fault.message);
+    } else {
+        fault.message = format!("{}; before that {refused}", fault.message);
+    }
+    fault
+}
+
+/// Bytes in the largest unit that divides them: memory comes in pages of 64 KiB.
+fn size(bytes: u64) -> String {
+    match bytes {
+        _ if bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
+        _ if bytes.is_multiple_of(1 << 10) => format!("{} KiB", bytes >> 10),
+        _ => format!("{bytes} bytes"),
     }
 }
 

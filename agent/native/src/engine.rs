@@ -83,6 +83,8 @@ pub trait Guest: Send {
     /// Negative when the guest has used more than it had.
     fn fuel_left(&self) -> i64;
     fn host(&mut self) -> &mut Host;
+    /// Value of the first global, an `i32`: what LLVM's linker calls `__stack_pointer`. `None` where it cannot be read.
+    fn first_global(&self) -> Option<i32>;
 }
 
 /// A guest that was entered, so that its functions can be called.

@@ -34,6 +34,23 @@ impl std::error::Error for Halt {}
 pub struct Host {
     pub log: Log,
     pub slot: Arc<Slot>,
+    /// The last growth that the run's memory limit did not allow.
+    pub refused: Option<Refusal>,
+}
+
+impl Host {
+    pub fn new(log: Log, slot: Arc<Slot>) -> Self {
+        Self { log, slot, refused: None }
+    }
+}
+
+/// A `memory.grow` that was refused; in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal {
+    /// Size of the memory, which it kept.
+    pub size: u64,
+    /// By how much it should have grown.
+    pub growth: u64,
 }
 
 /// The guest's linear memory during one host call.

@@ -95,7 +95,7 @@ impl Session {
                 ),
             ));
         }
-        let host = Host { log: Log::new(terms.limits.log), slot: clock.slot.clone() };
+        let host = Host::new(Log::new(terms.limits.log), clock.slot.clone());
         let guest = program.instantiate(&terms.limits, host)?;
         Ok(Self { guest, verdict, functions: None })
     }
@@ -130,6 +130,7 @@ impl Session {
         if !Arc::ptr_eq(&host.slot, clock.slot) {
             host.slot = clock.slot.clone();
         }
+        host.refused = None;
         // SAFETY: the guest outlives this function, which disarms the slot whatever `work` does.
         let armed = unsafe { clock.slot.arm(self.guest.floor(), clock.deadline(&terms.limits)) };
         let attached = armed.and_then(|()| canceller.map_or(Ok(()), |canceller| canceller.attach(clock.slot)));
@@ -156,7 +157,14 @@ impl Session {
         let worked = if dry && worked.is_ok() { Err(Ending::OutOfFuel { function: None }.into()) } else { worked };
         worked.map_err(|broken| match broken {
             Broken::Fault(fault) => fault,
-            Broken::Ending(end) => Box::new(ending::explain(*end, stopped, loaded, &terms.limits)),
+            Broken::Ending(end) => {
+                let stack = self.guest.first_global().filter(|_| loaded.shape.has_stack_pointer);
+                let fault = ending::explain(*end, stopped, stack, loaded, &terms.limits);
+                Box::new(match self.guest.host().refused {
+                    Some(refusal) => ending::after_refusal(fault, refusal, &terms.limits),
+                    None => fault,
+                })
+            }
         })
     }
 

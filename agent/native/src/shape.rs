@@ -47,6 +47,8 @@ pub struct Shape {
     /// Names in the module's order.
     pub export_order: Vec<String>,
     pub memory: Option<Pages>,
+    /// Whether the first global is what a linker makes of `__stack_pointer`: mutable, an `i32` and above zero at first.
+    pub has_stack_pointer: bool,
     names: HashMap<u32, String>,
     globals: Vec<wasmparser::GlobalType>,
     tables: Vec<wasmparser::TableType>,
@@ -101,7 +103,11 @@ impl Shape {
             }
             Payload::GlobalSection(section) => {
                 for global in section {
-                    self.globals.push(global?.ty);
+                    let global = global?;
+                    if self.globals.is_empty() {
+                        self.has_stack_pointer = global.ty.mutable && is_positive(&global.init_expr);
+                    }
+                    self.globals.push(global.ty);
                 }
             }
             Payload::ExportSection(section) => {
@@ -234,6 +240,12 @@ impl Shape {
         section(&mut out, 1, &map);
         out
     }
+}
+
+/// Whether it is `i32.const` of a number above zero.
+fn is_positive(expression: &wasmparser::ConstExpr<'_>) -> bool {
+    let first = expression.get_operators_reader().read();
+    matches!(first, Ok(wasmparser::Operator::I32Const { value }) if value > 0)
 }
 
 /// At most `NAME_BYTES` of a name, cut at a character.

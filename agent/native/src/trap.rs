@@ -7,6 +7,11 @@ use crate::fault::Kind;
 pub type Trap = (Kind, &'static str);
 
 pub const STACK_OVERFLOW: Trap = (Kind::StackOverflow, "its call stack is used up");
+/// Of the stack that compilers keep in linear memory.
+pub const IN_MEMORY: Trap = (
+    Kind::StackOverflow,
+    "its stack in linear memory is used up; recurse less, or link with a larger one (-z stack-size=BYTES)",
+);
 pub const MEMORY: Trap = (Kind::MemoryOutOfBounds, "access beyond its memory");
 pub const TABLE: Trap = (Kind::TableOutOfBounds, "access beyond a table");
 pub const NULL_ELEMENT: Trap = (Kind::IndirectCall, "indirect call of a null element");

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use seccompiler::{BpfProgram, SeccompAction as Action, SeccompFilter, SeccompRule as Rule, TargetArch};
 
 use super::role::Role;
-use super::rules::{ABSENT, Entry, FATAL, allowed};
+use super::rules::{ABSENT, Entry, FATAL, SEALED, allowed};
 use super::syscalls::{Arch, number};
 
 /// Index of the comparison with the architecture in a program of seccompiler (after the load of that word).
@@ -29,6 +29,12 @@ pub fn programs(arch: Arch, role: Role, pid: u32) -> Result<Vec<BpfProgram>, Str
         compile(arch, absent, Action::Allow, Action::Errno(libc::ENOSYS as u32))?,
         compile(arch, list, Action::Errno(libc::EPERM as u32), Action::Allow)?,
     ])
+}
+
+/// The program that seals a worker.
+pub fn sealed(arch: Arch) -> Result<BpfProgram, String> {
+    let list = SEALED.iter().map(|name| (*name, Vec::new())).collect();
+    compile(arch, list, Action::Allow, Action::Errno(libc::EPERM as u32))
 }
 
 /// `matched` for the entries, `otherwise` for the rest, death for a system call of another architecture (x86's 32-bit

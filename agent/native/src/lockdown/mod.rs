@@ -1,4 +1,4 @@
-//! Worker lock-down: gives up every right that a guest's process does not need.
+//! Lock-down of a worker or compiler: gives up every right that a guest's process does not need.
 //!
 //! The parts, in the order they are applied (each file says why it stands where it does):
 //! descriptors, environment, rlimits, capabilities, parent death, dumpable, no-new-privs, Landlock, seccomp.
@@ -29,12 +29,15 @@ use pyo3::types::{PyDict, PyType};
 use posture::{Part, Posture};
 use role::Role;
 
+use crate::watchdog;
+
 /// Set by the first call: there is no way back, and a second call would only find its own denials.
 static LOCKED: AtomicBool = AtomicBool::new(false);
 
 /// Adds `lockdown` and `posture` to the native module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(lockdown, m)?)?;
+    m.add_function(wrap_pyfunction!(seal, m)?)?;
     m.add_function(wrap_pyfunction!(posture_of_this_kernel, m)?)
 }
 
@@ -66,6 +69,13 @@ fn lockdown<'py>(
     posture.record(Part::Landlock, landlock::restrict(siblings));
     posture.record(Part::Seccomp, seccomp::install(role));
     posture.to_dict(py)
+}
+
+/// See `_wasmer.pyi`.
+#[pyfunction]
+fn seal() -> String {
+    let started = watchdog::start().map(|_| ()).map_err(|fault| fault.message);
+    started.and_then(|()| seccomp::seal()).unwrap_or_else(|reason| format!("off: {reason}"))
 }
 
 /// See `_wasmer.pyi`.

@@ -28,12 +28,18 @@ pub const FATAL: &[&str] = &[
 /// `ENOSYS`: clone3 has its flags in memory, where a filter cannot look; glibc then falls back to clone.
 pub const ABSENT: &[&str] = &["clone3"];
 
+/// `EPERM` once a worker has the threads that it needs: no further one, and no further filter.
+///
+/// What captured it could otherwise start hundreds. A limit of processes does not do that: it counts all of a user's
+/// and does not bind root.
+pub const SEALED: &[&str] = &["clone", "seccomp"];
+
 /// Allowed whatever the arguments: they act on the process itself or on descriptors that it was given.
 #[rustfmt::skip]
 const PLAIN: &[&str] = &[
     // Descriptors that it holds.
-    "read", "write", "readv", "writev", "pread64", "recvmsg", "sendmsg", "recvfrom", "shutdown", "poll", "ppoll",
-    "ppoll_time64", "close", "lseek", "_llseek", "fstat", "fstat64",
+    "read", "write", "readv", "writev", "pread64", "recvmsg", "recvfrom", "shutdown", "poll", "ppoll", "ppoll_time64",
+    "close", "lseek", "_llseek", "fstat", "fstat64",
     // Memory; mincore tells the engine which pages a guest has touched.
     "munmap", "madvise", "mremap", "mincore", "brk", "membarrier", "cacheflush",
     // Threads.
@@ -51,8 +57,6 @@ const PLAIN: &[&str] = &[
 const THREAD: u64 = 0x003d_0f00;
 /// The same with `CLONE_DETACHED`, which the kernel ignores: musl's.
 const THREAD_MUSL: u64 = 0x007d_0f00;
-/// `AT_EMPTY_PATH`, alone or with `AT_NO_AUTOMOUNT`: glibc's way to say `fstat`.
-const EMPTY_PATH: [u64; 2] = [0x1000, 0x1800];
 /// `FIONBIO`, `FIOCLEX`, `FIONCLEX`: how Python makes a descriptor blocking or inheritable.
 const IOCTLS: [u64; 3] = [0x5421, 0x5451, 0x5450];
 /// `F_GETFD`, `F_SETFD`, `F_GETFL`, `F_SETFL`, `F_DUPFD_CLOEXEC`.
@@ -60,6 +64,10 @@ const FCNTLS: [u64; 5] = [1, 2, 3, 4, 1030];
 const PROT_WRITE: u64 = 2;
 const PROT_EXEC: u64 = 4;
 const PR_SET_NAME: u64 = 15;
+/// `SECCOMP_SET_MODE_FILTER`.
+const SET_MODE_FILTER: u64 = 1;
+/// `SECCOMP_FILTER_FLAG_TSYNC`.
+const TSYNC: u64 = 1;
 
 /// The allow-list. `pid` is the process's own, in its own namespace.
 ///
@@ -86,19 +94,20 @@ pub fn allowed(role: Role, pid: u32) -> Result<Vec<Entry>, BackendError> {
     for name in ["fcntl", "fcntl64"] {
         list.push((name, one_of(1, &FCNTLS)?));
     }
-    // A path with AT_EMPTY_PATH could still be named: that tells that a file exists, not what is in it.
-    for name in ["newfstatat", "fstatat64"] {
-        list.push((name, one_of(3, &EMPTY_PATH)?));
-    }
-    list.push(("statx", one_of(2, &EMPTY_PATH)?));
-    // Only to the peer: no address.
-    list.push(("sendto", vec![Rule::new(vec![equal(4, Width::Qword, 0)?])?]));
+    // No `newfstatat`, `fstatat64` or `statx`, although glibc says `fstat` that way: a filter cannot see whether the path
+    // is empty, and another one would tell which files there are.
+    // Only to the peer, without flags: no address, and no byte out of band (MSG_OOB), which would make the agent's reads
+    // stop where it lies. No `sendmsg`, which has its flags and descriptors in memory.
+    list.push(("sendto", vec![Rule::new(vec![equal(3, Width::Dword, 0)?, equal(4, Width::Qword, 0)?])?]));
     // Reads its own limits (stack size of threads), sets none.
     list.push(("prlimit64", vec![Rule::new(vec![equal(0, Width::Dword, 0)?, equal(2, Width::Qword, 0)?])?]));
     list.push(("prctl", one_of(0, &[PR_SET_NAME])?));
     if role == Role::Worker {
         // One thread may interrupt another, and raise() works; a compiler needs neither.
         list.push(("tgkill", one_of(0, &[u64::from(pid)])?));
+        // One more filter, for all threads: see `SEALED`.
+        let filter = vec![equal(0, Width::Dword, SET_MODE_FILTER)?, equal(1, Width::Qword, TSYNC)?];
+        list.push(("seccomp", vec![Rule::new(filter)?]));
     }
     Ok(list)
 }

@@ -2,8 +2,8 @@
 
 use seccompiler::apply_filter_all_threads;
 
-use super::filter::programs;
-use super::posture::{ON, Outcome};
+use super::filter::{programs, sealed};
+use super::posture::{ON, Outcome, failed};
 use super::role::Role;
 use super::syscalls::Arch;
 
@@ -15,6 +15,24 @@ pub fn install(role: Role) -> Outcome {
         apply_filter_all_threads(&program).map_err(|error| reason(&error))?;
     }
     if denies() { Ok(ON.into()) } else { Err("the kernel took the filter but does not apply it".into()) }
+}
+
+/// Takes the right to start threads from all threads of a worker that has a filter already.
+pub fn seal() -> Outcome {
+    let program = sealed(Arch::CURRENT.ok_or("no filter for this machine")?)?;
+    let length = u16::try_from(program.len()).map_err(|error| error.to_string())?;
+    let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut().cast() };
+    // Not by `apply_filter_all_threads`, which asks for no-new-privs once more: prctl is denied by now.
+    // SAFETY: the kernel reads `program` (seccomp(2)), which outlives the call.
+    let answer = unsafe {
+        let (mode, flags) = (libc::SECCOMP_SET_MODE_FILTER, libc::SECCOMP_FILTER_FLAG_TSYNC);
+        libc::syscall(libc::SYS_seccomp, mode, flags, &raw const program)
+    };
+    match answer {
+        0 => Ok(ON.into()),
+        -1 => Err(failed("seccomp")),
+        thread => Err(format!("thread {thread} has a filter of its own already")),
+    }
 }
 
 /// Whether the kernel has filters with the answers that are needed.

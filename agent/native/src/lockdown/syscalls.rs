@@ -117,7 +117,6 @@ table! {
     SYS_fspick 433 433 433;
     SYS_fstat 5 80 108;
     SYS_fstat64 - - 197;
-    SYS_fstatat64 - - 327;
     SYS_futex 202 98 240;
     SYS_futex_time64 - - (422);
     SYS_getpid 39 172 20;
@@ -150,7 +149,6 @@ table! {
     SYS_mremap 25 216 163;
     SYS_munmap 11 215 91;
     SYS_nanosleep 35 101 162;
-    SYS_newfstatat 262 79 -;
     SYS_open_by_handle_at 304 265 371;
     SYS_open_tree 428 428 428;
     SYS_perf_event_open 298 241 364;
@@ -178,14 +176,13 @@ table! {
     SYS_rt_sigreturn 15 139 173;
     SYS_sched_getaffinity 204 123 242;
     SYS_sched_yield 24 124 158;
-    SYS_sendmsg 46 211 296;
+    SYS_seccomp 317 277 383;
     SYS_sendto 44 206 290;
     SYS_set_robust_list 273 99 338;
     SYS_setns 308 268 375;
     SYS_shutdown 48 210 293;
     SYS_sigaltstack 131 132 186;
     SYS_sigreturn - - 119;
-    SYS_statx - - 397;
     SYS_swapoff 168 225 115;
     SYS_swapon 167 224 87;
     SYS_tgkill 234 131 268;

@@ -31,6 +31,7 @@ pub struct Guest {
     env: Box<Env>,
     tank: NonNull<VMGlobalDefinition>,
     floor: NonNull<VMGlobalDefinition>,
+    first_global: Option<NonNull<VMGlobalDefinition>>,
     code: Arc<Code>,
 }
 
@@ -49,9 +50,9 @@ impl Guest {
     pub fn new(code: Arc<Code>, limits: &Limits, host: Host) -> Result<Self, Fault> {
         init_traps();
         let cap = (limits.memory / PAGE as u64).min(65_536) as u32;
-        let tunables = Tunables::for_instance(Pages(cap));
         let mut objects = Box::<StoreObjects>::default();
         let mut env = Box::new(Env { host, memory: None });
+        let tunables = Tunables::for_instance(Pages(cap), &raw mut env.host.refused);
         let address = std::ptr::from_mut(&mut *env);
         let imports: Vec<_> = code.imports.iter().map(|linked| linked.import(&mut objects, address)).collect();
         let artifact = code.module.sys_artifact().expect("compiled or loaded by this backend");
@@ -59,10 +60,11 @@ impl Guest {
         let instance = unsafe { artifact.instantiate(&tunables, &imports, &mut objects) }.map_err(refused)?;
         let noted = tunables.noted();
         env.memory = noted.memory;
-        let &[.., tank, floor] = noted.globals.as_slice() else {
+        let &[ref own @ .., tank, floor] = noted.globals.as_slice() else {
             return Err(Fault::new(Kind::Internal, "the module was compiled without metering"));
         };
-        Ok(Self { instance, objects, env, tank, floor, code })
+        let first_global = own.first().copied();
+        Ok(Self { instance, objects, env, tank, floor, first_global, code })
     }
 
     fn ending(&self, trap: Trap) -> Ending {
@@ -174,5 +176,10 @@ impl engine::Guest for Guest {
 
     fn host(&mut self) -> &mut Host {
         &mut self.env.host
+    }
+
+    fn first_global(&self) -> Option<i32> {
+        // SAFETY: a global of this instance, which does not run now.
+        self.first_global.map(|global| unsafe { global.cast::<i32>().read() })
     }
 }

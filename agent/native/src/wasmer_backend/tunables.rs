@@ -9,6 +9,7 @@ use wasmer_types::{GlobalType, MemoryStyle, MemoryType, Pages, TableStyle, Table
 use wasmer_vm::{MemoryError, VMGlobal, VMGlobalDefinition, VMMemory, VMMemoryDefinition, VMTable, VMTableDefinition};
 
 use super::memory::PooledMemory;
+use crate::host::Refusal;
 
 /// Elements to which a table may grow; one element is a pointer.
 const TABLE_ELEMENTS: u32 = 65_536;
@@ -23,6 +24,7 @@ pub struct Noted {
 
 pub struct Tunables {
     cap: Pages,
+    refused: *mut Option<Refusal>,
     noted: RefCell<Noted>,
 }
 
@@ -32,14 +34,14 @@ unsafe impl Sync for Tunables {}
 unsafe impl Send for Tunables {}
 
 impl Tunables {
-    /// For one instance with at most `cap` pages of memory.
-    pub fn for_instance(cap: Pages) -> Self {
-        Self { cap, noted: RefCell::default() }
+    /// For one instance with at most `cap` pages of memory; `refused` lives longer, and is told of what it is not given.
+    pub fn for_instance(cap: Pages, refused: *mut Option<Refusal>) -> Self {
+        Self { cap, refused, noted: RefCell::default() }
     }
 
     /// For compiling, which asks for styles only.
     pub fn for_compiling() -> Self {
-        Self::for_instance(Pages(0))
+        Self::for_instance(Pages(0), std::ptr::null_mut())
     }
 
     pub fn noted(self) -> Noted {
@@ -78,7 +80,7 @@ impl WasmerTunables for Tunables {
     ) -> Result<VMMemory, MemoryError> {
         self.noted.borrow_mut().memory = Some(location);
         // SAFETY: the engine's contract for `location` is handed on.
-        let memory = unsafe { PooledMemory::new(*ty, *style, self.cap, location) }?;
+        let memory = unsafe { PooledMemory::new(*ty, *style, self.cap, self.refused, location) }?;
         Ok(VMMemory(Box::new(memory)))
     }
 

@@ -10,7 +10,7 @@ use wasmi::{
 };
 
 use super::imports::{self, Env};
-use super::lift::START;
+use super::lift::{FIRST_GLOBAL, START};
 use super::trap;
 use crate::engine::{self, Ending, Entered};
 use crate::host::{Host, Offer, View};
@@ -44,7 +44,7 @@ impl Guest {
         let cap = usize::try_from(limits.memory / PAGE * PAGE).unwrap_or(usize::MAX);
         let caps = StoreLimitsBuilder::new().memory_size(cap).table_elements(TABLE_ELEMENTS).build();
         let mut store = Store::new(engine, Env { host, limits: caps, memory: None });
-        store.limiter(|env| &mut env.limits);
+        store.limiter(|env| env);
         Self {
             store,
             module: module.clone(),
@@ -176,5 +176,9 @@ impl engine::Guest for Guest {
 
     fn host(&mut self) -> &mut Host {
         &mut self.store.data_mut().host
+    }
+
+    fn first_global(&self) -> Option<i32> {
+        self.instance?.get_global(&self.store, FIRST_GLOBAL)?.get(&self.store).i32()
     }
 }

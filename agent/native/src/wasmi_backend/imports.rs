@@ -1,8 +1,9 @@
 //! The host's offers as wasmi's host functions.
 
-use wasmi::{Caller, Error, F64, Func, FuncType, Memory, Store, StoreLimits, Val, ValType};
+use wasmi::{Caller, Error, F64, Func, FuncType, Memory, ResourceLimiter, Store, StoreLimits, Val, ValType};
+use wasmi_core::LimiterError;
 
-use crate::host::{Halt, Host, Offer, View};
+use crate::host::{Halt, Host, Offer, Refusal, View};
 
 /// What host functions of one instance share.
 pub struct Env {
@@ -12,6 +13,33 @@ pub struct Env {
 }
 
 impl wasmi::errors::HostError for Halt {}
+
+/// The limits' own, which notes what memory was refused.
+impl ResourceLimiter for Env {
+    fn memory_growing(&mut self, now: usize, wanted: usize, maximum: Option<usize>) -> Result<bool, LimiterError> {
+        let granted = self.limits.memory_growing(now, wanted, maximum)?;
+        if !granted && maximum.is_none_or(|own| wanted <= own) {
+            self.host.refused = Some(Refusal { size: now as u64, growth: (wanted - now) as u64 });
+        }
+        Ok(granted)
+    }
+
+    fn table_growing(&mut self, now: usize, wanted: usize, maximum: Option<usize>) -> Result<bool, LimiterError> {
+        self.limits.table_growing(now, wanted, maximum)
+    }
+
+    fn instances(&self) -> usize {
+        self.limits.instances()
+    }
+
+    fn tables(&self) -> usize {
+        self.limits.tables()
+    }
+
+    fn memories(&self) -> usize {
+        self.limits.memories()
+    }
+}
 
 /// A function of this offer.
 pub fn import(store: &mut Store<Env>, offer: &'static Offer) -> Func {

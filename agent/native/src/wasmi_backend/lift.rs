@@ -1,32 +1,52 @@
-//! The start function as an export.
+//! The start function and the first global as exports.
 //!
-//! wasmi runs it while it instantiates, where it could neither be resumed nor stopped. So its section goes, and the
-//! function is exported under a name that no valid module shares with it.
+//! wasmi runs the start function while it instantiates, where it could neither be resumed nor stopped. So its section
+//! goes, and the function is exported under a name that no valid module shares with it. The first global is, in what
+//! LLVM's linker made, the stack pointer: it tells an exhausted stack from another access out of bounds.
 
-use wasmparser::{Parser, Payload};
+use wasmparser::{Parser, Payload, TypeRef, ValType};
 
 use crate::shape::{leb, section};
 
-/// Name of the export; a guest that has an export of this name already has no start function lifted twice.
+/// Name of the start function's export; a guest that has an export of this name already has no start function lifted twice.
 pub const START: &str = "\u{0}waspi:start";
+/// Name of the first global's export.
+pub const FIRST_GLOBAL: &str = "\u{0}waspi:global";
 
 const EXPORTS: u8 = 7;
-const STARTS: u8 = 8;
+/// Kinds of exports (core specification, 5.5.10).
+const FUNCTION: u8 = 0;
+const GLOBAL: u8 = 3;
 
-/// The module with its start function exported instead, or as it is when it has none.
+/// A name, a kind and an index.
+type Export = (&'static str, u8, u32);
+
+/// The module with its start function and its first global exported, or as it is when it has neither.
 pub fn lift(wasm: &[u8]) -> wasmparser::Result<Vec<u8>> {
-    let mut start = None;
+    let mut lifted: Vec<Export> = Vec::new();
     let mut exported = false;
+    let mut imported = false;
     for payload in Parser::new(0).parse_all(wasm) {
         match payload? {
-            Payload::StartSection { func, .. } => start = Some(func),
+            Payload::ImportSection(imports) => {
+                for import in imports.into_imports() {
+                    imported |= matches!(import?.ty, TypeRef::Global(_));
+                }
+            }
+            Payload::GlobalSection(globals) if !imported => {
+                let first = globals.into_iter().next().transpose()?;
+                if first.is_some_and(|global| global.ty.content_type == ValType::I32) {
+                    lifted.push((FIRST_GLOBAL, GLOBAL, 0));
+                }
+            }
+            Payload::StartSection { func, .. } => lifted.push((START, FUNCTION, func)),
             Payload::ExportSection(_) => exported = true,
             _ => {}
         }
     }
-    let Some(start) = start else {
+    if lifted.is_empty() {
         return Ok(wasm.to_vec());
-    };
+    }
     let mut out = wasm[..8].to_vec();
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload?;
@@ -37,24 +57,26 @@ pub fn lift(wasm: &[u8]) -> wasmparser::Result<Vec<u8>> {
             Payload::ExportSection(exports) => {
                 let count = exports.count();
                 let first = exports.into_iter_with_offsets().next().transpose()?.map_or(range.end, |(at, _)| at);
-                section(&mut out, EXPORTS, &with_start(count, &wasm[first..range.end], start));
+                section(&mut out, EXPORTS, &with(&lifted, count, &wasm[first..range.end]));
             }
-            Payload::StartSection { .. } if !exported => section(&mut out, EXPORTS, &with_start(0, &[], start)),
-            Payload::StartSection { .. } => debug_assert_eq!(id, STARTS),
+            Payload::StartSection { .. } if !exported => section(&mut out, EXPORTS, &with(&lifted, 0, &[])),
+            Payload::StartSection { .. } => {}
             _ => section(&mut out, id, &wasm[range]),
         }
     }
     Ok(out)
 }
 
-/// Contents of an export section: `count` entries and the start function.
-fn with_start(count: u32, entries: &[u8], start: u32) -> Vec<u8> {
+/// Contents of an export section: `count` entries and the lifted ones.
+fn with(lifted: &[Export], count: u32, entries: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    leb(&mut out, count as usize + 1);
+    leb(&mut out, count as usize + lifted.len());
     out.extend_from_slice(entries);
-    leb(&mut out, START.len());
-    out.extend_from_slice(START.as_bytes());
-    out.push(0);
-    leb(&mut out, start as usize);
+    for (name, kind, index) in lifted {
+        leb(&mut out, name.len());
+        out.extend_from_slice(name.as_bytes());
+        out.push(*kind);
+        leb(&mut out, *index as usize);
+    }
     out
 }
