@@ -51,6 +51,7 @@ FAULTS = {
     34: "release fails its golden pairs, or crashes in its trial",
     35: "loop hangs: watchdog",
     44: "a thousand failed looks for updates in a row",
+    45: "modules never seen, one after the other",
     49: "limits that a publisher sets too low, again and again",
 }
 _TEST = re.compile(r"def (?:test_)?fault_(\d\d)_\w+")

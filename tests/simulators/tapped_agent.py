@@ -2,7 +2,7 @@
 
 ``python -m tests.simulators.tapped_agent --config FILE`` runs ``waspi agent``; each hand-over to a worker appends a
 line ``<job id>`` to the file that ``WASPI_TAP`` names, by one ``write(2)`` right before the request leaves: what a
-SIGKILL cannot take back. A line ``-<job id>`` follows when it is certain that the worker has not begun it and will not.
+SIGKILL cannot take back. A line ``-<job id>`` follows when another worker gets it, and nothing of this one is heard.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ import sys
 from collections.abc import Iterable
 
 from waspi.device.__main__ import main
-from waspi.sandbox.assignment import Assignment
 from waspi.sandbox.pool import Pool
-from waspi.sandbox.worker_handle import WorkerHandle
+from waspi.sandbox.workers import Assignment, Worker
 
 
 def tap(path: str) -> None:
     """Note every job that reaches a worker in the file at ``path``."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    run = WorkerHandle.run
+    run = Worker.run
 
-    def noted(self: WorkerHandle, assignment: Assignment, artifact: int | None) -> None:
+    def noted(self: Worker, assignment: Assignment, artifact: int | None) -> None:
         os.write(descriptor, f"{assignment.task.job_id}\n".encode())
         run(self, assignment, artifact)
 
@@ -34,7 +33,7 @@ def tap(path: str) -> None:
             os.write(descriptor, f"-{assignment.task.job_id}\n".encode())
         place_again(self, returned)
 
-    WorkerHandle.run = noted  # type: ignore[method-assign]
+    Worker.run = noted  # type: ignore[method-assign]
     Pool._place_again = watched  # type: ignore[method-assign]
 
 

@@ -33,7 +33,7 @@ from waspi.protocol.job_envelope import encode_job
 from waspi.protocol.policy import Policy
 from waspi.protocol.result_envelope import decode_result, encode_result
 from waspi.protocol.topics import Route, RouteKind
-from waspi.sandbox.answer import one_line
+from waspi.sandbox.messages import one_line
 
 _JOBS = frozenset({RouteKind.DEVICE_JOB, RouteKind.GROUP_JOB, RouteKind.RUN})
 

@@ -16,7 +16,7 @@ _PREFIX = ".waspi-"
 _SUFFIX = ".tmp"
 
 
-def write_durably(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+def write_durably(path: Path, data: bytes | memoryview, *, mode: int = 0o600) -> None:
     """Replace the file at ``path`` by ``data``, atomically and durably.
 
     ``mode``: permission bits of the new file (the umask does not apply). The folder has to exist. Raises
@@ -79,7 +79,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _write_new(path: Path, data: bytes, mode: int) -> None:
+def _write_new(path: Path, data: bytes | memoryview, mode: int) -> None:
     # O_TRUNC, not O_EXCL: the only file that can be there is a leftover of an earlier process with this pid.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:

@@ -1,8 +1,11 @@
 """Modules on disk by the hash of their bytes, each with its compiled artifact; least recently used first out.
 
 Layout of the folder: ``<sha256>.wasm`` and ``<sha256>.aot``, flat. A file is written whole or not at all, so that
-nothing but bit rot damages one; a module is hashed before its first use in each process, an artifact by the engine at
-every load (it carries its own hash and the fingerprint of the engine). Damaged files are dropped and count as absent.
+nothing but bit rot damages one; a module is hashed by its compiler, an artifact by the engine at every load (it carries
+its own hash and the fingerprint of the engine). Damaged files are dropped and count as absent.
+
+What waits for the disk is done by a :class:`~waspi.sandbox.background.Background`, in whose thread only files are
+touched: the cache's own state belongs to the loop's thread.
 """
 
 from __future__ import annotations
@@ -14,14 +17,17 @@ import re
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from waspi.errors import StorageError, UnknownModuleError
+from waspi.errors import StorageError, UnknownModuleError, WaspiError
 from waspi.journal.durable import remove_leftovers, sync_folder, write_durably
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from waspi.sandbox.background import Background
 
 log = logging.getLogger(__name__)
 
@@ -46,20 +52,8 @@ class _Entry:
         return self.module_bytes + self.artifact_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class CacheStats:
-    """What the cache holds, for reported state."""
-
-    modules: int
-    artifacts: int
-    bytes: int
-    max_bytes: int
-    pinned: int
-    """Modules that cannot be evicted now."""
-
-
 class ModuleCache:
-    """A folder of modules and artifacts, bounded in bytes. Not for more than one thread or process."""
+    """A folder of modules and artifacts, bounded in bytes. Not for more than one process."""
 
     def __init__(self, folder: Path | str, max_bytes: int, *, clock: Callable[[], float] = time.time) -> None:
         """Open the cache, make its folder where there is none and clear away what a power cut left.
@@ -81,28 +75,57 @@ class ModuleCache:
             raise StorageError(f"module cache {self._folder} cannot be used: {error.strerror or error}") from error
 
     def put(self, wasm: bytes) -> str:
-        """Store a module durably; returns its digest (64 hexadecimal digits). Storing it again costs one hash.
+        """Store a module durably; returns its digest (64 hexadecimal digits). Storing it again costs two hashes.
 
-        Raises ``StorageError``: larger than the cache, no room because everything else is in use, or the disk failed.
+        For the start of the agent: it waits for the disk (:meth:`store` does not). Raises ``StorageError``: larger than
+        the cache, no room because everything else is in use, or the disk failed.
         """
         digest = hashlib.sha256(wasm).hexdigest()
-        entry = self._entries.get(digest)
-        if entry is not None and self._intact(digest, entry):
+        if self._has_intact(digest):
             self.touch(digest)
             return digest
         self._make_room(len(wasm))
         write_durably(self._module_path(digest), wasm)
-        self._entries[digest] = _Entry(len(wasm), 0, self._clock(), verified=True)
-        self._bytes += len(wasm)
+        self._take(digest, len(wasm))
         return digest
+
+    def store(self, wasm: bytes, background: Background, then: Callable[[str, StorageError | None], None]) -> None:
+        """Store a module durably without waiting for it: ``then`` gets its digest and, unless it is there, why not.
+
+        A module that is here already is not written again.
+        """
+
+        def hashed(digest: str | None, error: Exception | None) -> None:
+            if error is not None or digest is None:
+                raise error or AssertionError
+            if digest in self._entries:
+                self.touch(digest)
+                then(digest, None)
+                return
+            try:
+                self._make_room(len(wasm))
+            except StorageError as refused:
+                then(digest, refused)
+                return
+            self._bytes += len(wasm)
+            background.do(lambda: write_durably(self._module_path(digest), wasm), partial(written, digest))
+
+        def written(digest: str, _: None, error: Exception | None) -> None:
+            self._bytes -= len(wasm)
+            if error is None and digest not in self._entries:  # else somebody else was faster
+                self._take(digest, len(wasm))
+            elif error is not None and not isinstance(error, StorageError):
+                raise error
+            then(digest, error)
+
+        background.do(lambda: hashlib.sha256(wasm).hexdigest(), hashed)
 
     def adopt(self, path: Path, digest: str) -> None:
         """Take in a synced file of the same file system, whose bytes were checked to be those of ``digest``.
 
         It is renamed, not copied. Raises ``StorageError`` as :meth:`put`, and when the file is not there.
         """
-        entry = self._entries.get(digest)
-        if entry is not None and self._intact(digest, entry):
+        if self._has_intact(digest):
             self.touch(digest)
             return
         try:
@@ -112,9 +135,7 @@ class ModuleCache:
             sync_folder(self._folder)
         except OSError as error:
             raise StorageError(f"module {digest} cannot be taken in: {error.strerror}") from error
-        # Checked once more by the compiler, which names the hash of what it compiled.
-        self._entries[digest] = _Entry(size, 0, self._clock(), verified=True)
-        self._bytes += size
+        self._take(digest, size)
 
     @property
     def room(self) -> int:
@@ -131,20 +152,17 @@ class ModuleCache:
         return entry is not None and entry.artifact_bytes > 0
 
     def open_module(self, digest: str) -> int:
-        """A file descriptor (``int``, close-on-exec, to be closed by the caller) on the module's bytes.
+        """A file descriptor (``int``, close-on-exec, to be closed by the caller) on the module's bytes, unchecked.
 
-        Raises ``UnknownModuleError`` when it is not here, ``StorageError`` when its file was damaged (and is now gone).
+        Raises ``UnknownModuleError`` when it is not here, ``StorageError`` when its file cannot be read (and is gone).
         """
-        entry = self._entries.get(digest)
-        if entry is None:
+        if digest not in self._entries:
             raise UnknownModuleError(f"module {digest} is not on this device; push it with its bytes")
-        if not self._intact(digest, entry):
-            raise StorageError(f"stored module {digest} was damaged and is dropped; push it again")
         self.touch(digest)
         try:
             return os.open(self._module_path(digest), os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            self._drop(digest)
+            self.drop(digest)
             raise StorageError(f"stored module {digest} cannot be read: {error.strerror}; push it again") from error
 
     def open_artifact(self, digest: str) -> int | None:
@@ -166,20 +184,44 @@ class ModuleCache:
         self.touch(digest)
         return fd
 
-    def put_artifact(self, digest: str, artifact: bytes | bytearray | memoryview) -> None:
-        """Store a compiled artifact beside its module. Raises ``UnknownModuleError``, ``StorageError``."""
-        entry = self._entries.get(digest)
-        if entry is None:
+    def put_artifact(
+        self,
+        digest: str,
+        artifact: bytes | memoryview,
+        background: Background,
+        then: Callable[[WaspiError | None], None],
+    ) -> None:
+        """Store a compiled artifact beside its module; ``then`` is told when it is there, or why not.
+
+        Raises ``UnknownModuleError``, ``StorageError``: no room.
+        """
+        if digest not in self._entries:
             raise UnknownModuleError(f"module {digest} is not on this device any more; push it with its bytes")
         self.drop_artifact(digest)
+        size = len(artifact)
         self.pin(digest)  # room for an artifact must not cost its own module
         try:
-            self._make_room(len(artifact))
-        finally:
+            self._make_room(size)
+        except StorageError:
             self.unpin(digest)
-        write_durably(self._artifact_path(digest), bytes(artifact))
-        entry.artifact_bytes = len(artifact)
-        self._bytes += len(artifact)
+            raise
+        self._bytes += size
+
+        def written(_: None, error: Exception | None) -> None:
+            self.unpin(digest)
+            entry = self._entries.get(digest)
+            if error is None and entry is not None and not entry.artifact_bytes:
+                entry.artifact_bytes = size
+            else:
+                self._bytes -= size
+                if error is None:  # the module was damaged and dropped meanwhile
+                    self._unlink(self._artifact_path(digest))
+                    error = StorageError(f"module {digest} is not on this device any more; push it again")
+            if error is not None and not isinstance(error, WaspiError):
+                raise error
+            then(error)
+
+        background.do(lambda: write_durably(self._artifact_path(digest), artifact), written)
 
     def drop_artifact(self, digest: str) -> None:
         """Forget a compiled artifact: it is damaged or was made by another engine. No error when there is none."""
@@ -214,16 +256,6 @@ class ModuleCache:
         if self._pins[digest] <= 0:
             del self._pins[digest]
 
-    def stats(self) -> CacheStats:
-        """Counts and bytes, for reported state."""
-        return CacheStats(
-            modules=len(self._entries),
-            artifacts=sum(1 for entry in self._entries.values() if entry.artifact_bytes),
-            bytes=self._bytes,
-            max_bytes=self._max_bytes,
-            pinned=sum(1 for digest in self._pins if digest in self._entries),
-        )
-
     def digests(self) -> tuple[str, ...]:
         """What is here, the least recently used first."""
         return tuple(self._entries)
@@ -250,22 +282,33 @@ class ModuleCache:
             self._entries[digest] = entry
             self._bytes += entry.total
 
-    def _intact(self, digest: str, entry: _Entry) -> bool:
-        """Hash the module's file once in this process; a damaged one is dropped."""
-        if entry.verified:
-            return True
+    def is_intact(self, digest: str) -> bool:
+        """Whether the module's file holds what its name says (``bool``). Reads it all; any thread may ask."""
+        actual = hashlib.sha256()
         try:
             with self._module_path(digest).open("rb") as file:
-                actual = hashlib.sha256()
                 while chunk := file.read(_CHUNK):
                     actual.update(chunk)
-            entry.verified = actual.hexdigest() == digest
         except OSError as error:
             log.warning("stored module %s cannot be read: %s", digest, error.strerror)
+            return False
+        return actual.hexdigest() == digest
+
+    def _has_intact(self, digest: str) -> bool:
+        """Whether the module is here and whole; one that is damaged is dropped. Reads it once in this process."""
+        entry = self._entries.get(digest)
+        if entry is None:
+            return False
+        entry.verified = entry.verified or self.is_intact(digest)
         if not entry.verified:
             log.warning("stored module %s is damaged and dropped", digest)
-            self._drop(digest)
+            self.drop(digest)
         return entry.verified
+
+    def _take(self, digest: str, size: int) -> None:
+        """The module's file is there."""
+        self._entries[digest] = _Entry(size, 0, self._clock(), verified=True)
+        self._bytes += size
 
     def _make_room(self, wanted: int) -> None:
         if wanted > self._max_bytes:
@@ -277,13 +320,14 @@ class ModuleCache:
                 return
             if digest not in self._pins:
                 log.info("evicting module %s from the cache", digest)
-                self._drop(digest)
+                self.drop(digest)
         if self._bytes + wanted > self._max_bytes:
             raise StorageError(
                 f"the module cache is full: {self._bytes} of {self._max_bytes} bytes are in use; raise its bound"
             )
 
-    def _drop(self, digest: str) -> None:
+    def drop(self, digest: str) -> None:
+        """Forget a module and its artifact."""
         entry = self._entries.pop(digest, None)
         if entry is not None:
             self._bytes -= entry.total

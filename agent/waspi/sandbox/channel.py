@@ -85,29 +85,12 @@ class Channel:
             pass
 
     def mute(self) -> None:
-        """Neither send nor read any more, but keep what the child may have sent: see :meth:`unread`."""
+        """Neither send nor read any more."""
         if self.open:
             self.open = False
             self._selector.unregister(self._sock)
             self._drop_fds()
             self._out.clear()
-
-    def unread(self) -> int | None:
-        """How many whole frames a dead child had sent that nobody read; ``None``: it sent something else as well."""
-        data = bytes(self._received[self._at :] if self._large is None else self._large[: self._filled])
-        try:
-            while part := self._sock.recv(_READ):
-                data += part
-        except OSError:
-            pass
-        count = at = 0
-        while len(data) - at >= _HEAD:
-            magic, _kind, _seq, size = frame.HEADER.unpack_from(data, at)
-            if magic != frame.MAGIC:
-                return None
-            at += _HEAD + size
-            count += at <= len(data)
-        return count
 
     def close(self) -> None:
         """Let go of the socket; nothing is called back any more."""

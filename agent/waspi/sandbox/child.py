@@ -11,7 +11,7 @@ from selectors import EVENT_READ
 from typing import TYPE_CHECKING, Final
 
 from waspi.errors import WorkerError
-from waspi.sandbox.answer import one_line
+from waspi.sandbox.messages import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable

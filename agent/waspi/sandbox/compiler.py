@@ -11,8 +11,7 @@ import os
 from waspi import _wasmer
 from waspi.errors import CompileError, WaspiError
 from waspi.sandbox import frame
-from waspi.sandbox.plea import greet, lower_priority, read_fd, refuse, send
-from waspi.sandbox.receiver import CONTROL_FD, SOCKET_FD, Receiver
+from waspi.sandbox.program import CONTROL_FD, SOCKET_FD, Receiver, greet, lower_priority, read_fd, refuse, send
 
 
 def compile_module(body: memoryview, wasm_fd: int | None, artifact_bytes: int) -> tuple[bytes, bytes]:

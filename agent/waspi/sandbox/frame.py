@@ -2,7 +2,7 @@
 
 A frame is a header of 12 bytes (magic, kind, sequence number, length of the body) and a body. Both sides import this
 module, and a worker pays for every import with start time, so there is no CBOR here and no dataclass; all numbers are
-little-endian. What a child sends is parsed by ``waspi.sandbox.answer``, which trusts none of it.
+little-endian. What a child sends is parsed by ``waspi.sandbox.messages``, which trusts none of it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,10 @@ RUN = 1
 COMPILE = 2
 CANCEL = 3
 """On the control socket: stop the request of this number, or do not begin it."""
-RECALL = 4
-"""On the control socket: begin none of the requests up to this number any more."""
 HELLO = 16
 ANSWER = 17
 FAILURE = 18
 ARTIFACT = 19
-RECALLED = 20
-"""On the control socket, in answer to RECALL: the number of the last request that was begun."""
 
 RUN_HEAD = Struct("<32s32sB3H2IQ5q")
 """digest, digest to unload (zeros: none), flags, lengths of the three names of the ABI, headroom, number of inputs,

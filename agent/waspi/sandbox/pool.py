@@ -9,43 +9,52 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from waspi.errors import (
     ArtifactError,
+    CanceledError,
+    DeviceError,
     DuplicateJobError,
+    Fault,
+    FuelLimitError,
     LockdownError,
+    MemoryLimitError,
+    OutputLimitError,
     QueueFullError,
+    TimeLimitError,
     UnknownModuleError,
     WaspiError,
     WorkerError,
 )
 from waspi.model.result import JobError, ModuleOrigin, Usage
 from waspi.model.state import JobState
-from waspi.sandbox.answer import Failure
-from waspi.sandbox.assignment import Assignment
-from waspi.sandbox.compile_queue import CompileQueue, as_job_error
-from waspi.sandbox.crew import Crew
-from waspi.sandbox.pace import Pace
+from waspi.sandbox.compile_queue import CompileQueue
+from waspi.sandbox.messages import Failure, as_job_error
 from waspi.sandbox.posture import missing_parts
-from waspi.sandbox.task import Done
-from waspi.sandbox.verdict import cause_of, final_state, never_ran
+from waspi.sandbox.settings import Isolation
+from waspi.sandbox.supervisor import ChildState
+from waspi.sandbox.task import Done, Task
+from waspi.sandbox.workers import Assignment, Worker, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from selectors import BaseSelector
 
-    from waspi.sandbox.answer import Answer
     from waspi.sandbox.cache import ModuleCache
-    from waspi.sandbox.handle import ChildHandle
+    from waspi.sandbox.messages import Answer
     from waspi.sandbox.settings import PoolSettings
-    from waspi.sandbox.task import Task
-    from waspi.sandbox.worker_handle import WorkerHandle
+    from waspi.sandbox.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
 _STARTS: Final = 3
 """Workers that may fail to come up before the job that waits for one is given up."""
+_COMPILING: Final = 256
+"""Tasks that may wait for their modules to be compiled."""
+_COMPILING_BYTES: Final = 16 * 1024 * 1024
+"""Bytes of input that those may bring; a single one may bring more."""
 _NO_RUN: Final = Usage()
 
 
@@ -67,43 +76,40 @@ class Pool:
         ready. ``on_done`` is called once for each submitted task, from such a callable or from :meth:`tick`, never from
         within :meth:`submit` or :meth:`cancel`. ``clock`` gives monotonic seconds.
         """
-        self._selector = selector
         self._cache = cache
         self._settings = settings
         self._on_done = on_done
         self._clock = clock
-        self._size = settings.workers
-        self._crew = Crew(selector, settings, clock, self)
+        self._workers = Workers(selector, settings, clock, self)
+        self._compiles = CompileQueue(selector, cache, settings, clock, self._compiled)
         self._inside: dict[str, Assignment] = {}
         self._for_worker: deque[Assignment] = deque()
         self._for_module: dict[str, list[Assignment]] = {}
+        self._compiling = 0
+        self._compiling_bytes = 0
         self._prepared: dict[str, list[Callable[[JobError | None], None]]] = {}
         self._ended: deque[Callable[[], None]] = deque()
-        self._compiles = CompileQueue(selector, cache, settings, clock, self._compiled)
         self._posture: dict[str, str] = {}
         self._engine = ""
         self._spare = 0
-        self._pace = Pace()
 
     @property
     def free(self) -> int:
-        """How many tasks of any module :meth:`submit` takes now (``int``)."""
-        return self._size - len(self._inside) + self._crew.behind
+        """How many tasks of compiled modules :meth:`submit` takes now, whichever they are (``int``)."""
+        return max(0, self._settings.workers - self._workers.occupied - len(self._for_worker))
 
-    def takes(self, digest: str) -> bool:
-        """Whether :meth:`submit` takes a task of this module now.
+    def takes(self, digest: str, publisher: str = "") -> bool:
+        """Whether :meth:`submit` takes a task of this module and publisher now.
 
         Beyond one for each worker it takes some of modules that run for a short time: they wait in their worker, which
-        then never waits for us.
+        then never waits for us. Tasks that wait for the compiler take no worker's place, but there is a bound on them.
         """
-        if len(self._inside) < self._size or self.free > 0:
+        if not self._runnable(digest):
+            return self._compiling < _COMPILING and self._compiling_bytes < _COMPILING_BYTES
+        if self.free > 0:
             return True
-        return not self._for_worker and self._crew.shortest_line(digest, self._pace.line(digest)) is not None
-
-    @property
-    def alive(self) -> int:
-        """Worker processes that are there, the dying ones too (``int``)."""
-        return len(self._crew.workers)
+        group = self._settings.isolation.group_of(Task("", digest, publisher=publisher))
+        return not self._for_worker and self._workers.shortest_line(digest, group) is not None
 
     @property
     def posture(self) -> Mapping[str, str]:
@@ -117,7 +123,7 @@ class Pool:
 
     def start_one(self) -> None:
         """Start a worker ahead of the first job, so that the posture gets known; it leaves when idle."""
-        if not self._crew.workers:
+        if not self._workers.all:
             self._spare = 1
             self._start_workers()
 
@@ -126,11 +132,11 @@ class Pool:
 
         Raises ``QueueFullError`` unless it :meth:`takes` the module, ``DuplicateJobError`` for an id that is inside.
         """
-        if not self.takes(task.digest):
+        if not self.takes(task.digest, task.publisher):
             raise QueueFullError("every worker is busy; submit when the pool is free")
         if task.job_id in self._inside:
             raise DuplicateJobError(f"job {task.job_id} is running already")
-        assignment = self._inside[task.job_id] = Assignment(task)
+        assignment = self._inside[task.job_id] = Assignment(task, self._settings.isolation.group_of(task))
         self._cache.pin(task.digest)
         self._place(assignment)
 
@@ -145,25 +151,25 @@ class Pool:
         if assignment.stopping:
             return True
         assignment.stopping = True
-        for worker in self._crew.workers:
+        for worker in self._workers.all:
             if assignment in worker.assignments:
                 place = worker.assignments.index(assignment)
                 worker.cancel(place, within_s=self._settings.grace_ms / 1000)
                 return True
         self._withdraw(assignment)
-        self._end_later(assignment, never_ran())
+        self._end_later(assignment, _never_ran())
         return True
 
     def flush(self) -> None:
         """Send what waits for it; to be called once at the end of each round of the owner's loop."""
-        self._crew.flush()
+        self._workers.flush()
 
     def prepare(self, digest: str, on_ready: Callable[[JobError | None], None]) -> None:
         """Have a module of the cache compiled ahead of its first job.
 
         ``on_ready`` is called once, as ``on_done`` is: with ``None`` when there is an artifact, else with the reason.
         """
-        error = self._compiles.verdict(digest)
+        error = self._compiles.failure(digest)
         if error is not None or self._cache.has_artifact(digest):
             self._ended.append(lambda: on_ready(error))
             return
@@ -174,14 +180,15 @@ class Pool:
         """When :meth:`tick` has to be called at the latest (monotonic seconds); ``None``: events will tell."""
         if self._ended:
             return now
-        times = (self._crew.next_deadline(len(self._for_worker)), self._compiles.next_deadline())
+        times = (self._workers.next_deadline(len(self._for_worker)), self._compiles.next_deadline())
         return min((time for time in times if time is not None), default=None)
 
     def tick(self, now: float) -> None:
         """Do what time asks for: kill what is overdue, let idle workers go, start again after a pause."""
         for _ in range(len(self._ended)):  # those that are added meanwhile wait for the next turn
             self._ended.popleft()()
-        self._crew.tick(now)
+        self._workers.tick(now)
+        self._place_again(self._workers.overdue(now))
         self._compiles.tick(now)
         self._start_workers()
 
@@ -190,7 +197,7 @@ class Pool:
 
         Raises ``LockdownError`` when a part that the settings require is not on, ``WorkerError`` when none comes up.
         """
-        from waspi.sandbox.probe import probe  # noqa: PLC0415 - most agents never ask
+        from waspi.sandbox.posture import probe  # noqa: PLC0415 - most agents never ask
 
         greeting = probe(self._settings)
         self._greeted(greeting.posture, greeting.engine)
@@ -199,7 +206,7 @@ class Pool:
     def close(self) -> None:
         """Kill every child and wait until it is gone. Tasks that are inside get no :class:`Done`."""
         self._compiles.close()
-        self._crew.close()
+        self._workers.close()
         for assignment in self._inside.values():
             self._cache.unpin(assignment.task.digest)
         self._inside.clear()
@@ -210,80 +217,84 @@ class Pool:
 
     # Owner of the workers
 
-    def came_up(self, handle: ChildHandle) -> None:
+    def came_up(self, child: Supervisor) -> None:
         """A worker said HELLO: check its lock-down, then give it work."""
-        worker = self._crew.find(handle)
-        self._greeted(handle.posture, handle.greeting.get("engine", ""))
-        lacking = missing_parts(handle.posture, self._settings.require)
+        worker = _worker(child)
+        self._greeted(worker.posture, worker.greeting.get("engine", ""))
+        lacking = missing_parts(worker.posture, self._settings.require)
         if lacking is not None:
             self._not_started(lacking)
             worker.kill("is not locked down")
             return
-        self._crew.came_up()
+        self._workers.came_up()
         self._rest(worker)
 
-    def answered(self, handle: ChildHandle, kind: int, body: memoryview) -> Callable[[], None]:
+    def answered(self, child: Supervisor, kind: int, body: memoryview) -> Callable[[], None]:
         """A worker's answer; ``WorkerError`` when it is none."""
-        worker = self._crew.find(handle)
+        worker = _worker(child)
         assignment, answer = worker.read_answer(kind, body)
         return lambda: self._take_answer(worker, assignment, answer)
 
-    def _take_answer(self, worker: WorkerHandle, assignment: Assignment, answer: Answer | Failure) -> None:
+    def _take_answer(self, worker: Worker, assignment: Assignment | None, answer: Answer | Failure | None) -> None:
         worker.answered()
-        spent = answer.spent
-        usage = Usage(spent.fuel, spent.memory_bytes, spent.run_us, 0, assignment.origin)
+        if assignment is None or answer is None:
+            self._rest(worker)
+            return
+        task, spent = assignment.task, answer.spent
+        usage = Usage(
+            spent.fuel if task.limits.fuel is None else min(spent.fuel, task.limits.fuel),
+            spent.memory_bytes,
+            worker.credible_us(spent.run_us),
+            0,
+            assignment.origin,
+        )
         if not isinstance(answer, Failure):
-            self._pace.note(assignment.task.digest, spent.run_us)
+            self._workers.note(task.digest, usage.run_us)
             self._leave(assignment)
             self._rest(worker)
-            self._on_done(Done(assignment.task.job_id, answer.outputs, None, JobState.SUCCEEDED, answer.log, usage))
+            self._on_done(Done(task.job_id, answer.outputs, None, JobState.SUCCEEDED, answer.log, usage))
             return
-        if answer.error.kind == ArtifactError.kind and not assignment.rebuilt and not assignment.stopping:
-            log.warning("artifact of module %s is rebuilt: %s", assignment.task.digest, answer.error.message)
+        error = answer.error
+        if error.kind == ArtifactError.kind and not assignment.rebuilt and not assignment.stopping:
+            log.warning("artifact of module %s is rebuilt: %s", task.digest, error.message)
             assignment.rebuilt = True
-            self._cache.drop_artifact(assignment.task.digest)
+            self._cache.drop_artifact(task.digest)
             self._rest(worker)
             self._place(assignment)
             return
-        self._pace.note(assignment.task.digest, spent.run_us)
+        self._workers.note(task.digest, usage.run_us)
         self._rest(worker)
-        error = answer.error
         if error.kind == ArtifactError.kind and assignment.stopping:
-            error = never_ran()
-        self._end(assignment, error, answer.log, usage)
+            error = _never_ran()
+        blames = error.fault is Fault.GUEST and not task.own_terms
+        self._end(assignment, _with_cut_limit(error, task), answer.log, usage, blames_module=blames)
 
-    def gone(self, handle: ChildHandle) -> None:
-        """A worker has ended: its job, if it had one, fails; the others go on."""
-        worker = self._crew.find(handle)
-        self._crew.workers.remove(worker)
-        assignments = tuple(worker.assignments)
+    def gone(self, child: Supervisor) -> None:
+        """A worker has ended: the task that it ran, if it had one, fails; those behind it go to another worker."""
+        worker = _worker(child)
+        self._workers.all.remove(worker)
+        assignments = deque(worker.assignments)
         worker.assignments.clear()
-        begun = 0 if worker.undelivered else worker.begun
-        for place, assignment in enumerate(assignments[:begun]):
-            log.warning("worker %d %s; job %s ends with it", worker.pid, worker.reason, assignment.task.job_id)
-            error = cause_of(worker, assignment, head=place == 0)
-            self._end(assignment, error, b"", Usage(module=assignment.origin))
-        self._place_again(assignments[begun:])
+        if assignments and not worker.undelivered:
+            head = assignments.popleft()
+            if head is not None:
+                log.warning("worker %d %s; job %s ends with it", worker.pid, worker.reason, head.task.job_id)
+                error, crashed = _cause_of(worker, head)
+                blames = crashed and worker.ran == {head.task.digest} and not head.task.own_terms
+                self._end(head, error, b"", Usage(module=head.origin), blames_module=blames)
+        elif worker.started and (worker.was_busy or worker.timed_out):
+            log.warning("worker %d %s", worker.pid, worker.reason)
+        self._place_again(assignment for assignment in assignments if assignment is not None)
         if not worker.started:
             self._not_started(WorkerError(f"a worker {worker.reason} before it came up"))
-        elif not assignments and (worker.was_busy or worker.timed_out):
-            log.warning("worker %d %s", worker.pid, worker.reason)
         self._start_workers()
 
-    def recalled(self, handle: ChildHandle, count: int) -> None:
-        """The last ``count`` tasks of a worker wait behind one that takes long: others may have time for them."""
-        worker = self._crew.find(handle)
-        back = [worker.assignments.pop() for _ in range(count)]
-        for assignment in worker.assignments:
-            self._pace.forget(assignment.task.digest)
-        self._rest(worker)  # unless it runs one
-        self._place_again(reversed(back))
-
     def _place_again(self, assignments: Iterable[Assignment]) -> None:
-        """Tasks that were certainly not begun."""
+        """Tasks that waited in a worker in vain."""
         for assignment in assignments:
+            assignment.moved = True
             if assignment.stopping:
-                self._end_later(assignment, never_ran())
+                self._end_later(assignment, _never_ran())
             else:
                 self._place(assignment)
 
@@ -293,12 +304,16 @@ class Pool:
         self._posture = dict(posture)
         self._engine = engine
 
+    def _runnable(self, digest: str) -> bool:
+        """Whether the compiler is not needed for it."""
+        return self._cache.has_artifact(digest) or any(worker.has_warm(digest) for worker in self._workers.all)
+
     def _place(self, assignment: Assignment) -> None:
         """Give the task to a warm worker, else to any idle one, else wait: in a line, for its module, for a worker."""
-        digest = assignment.task.digest
-        worker = self._crew.idle(digest)
-        if worker is None and self.free < 0:
-            worker = self._crew.shortest_line(digest, self._pace.line(digest))
+        digest, group = assignment.task.digest, assignment.group
+        worker = self._workers.idle(digest, group)
+        if worker is None and not self.free and not self._for_worker and not assignment.moved:
+            worker = self._workers.shortest_line(digest, group)
         if worker is not None and worker.has_warm(digest):
             self._run(worker, assignment, None)
         elif not self._cache.has_artifact(digest):
@@ -311,7 +326,7 @@ class Pool:
 
     def _await_module(self, assignment: Assignment) -> None:
         digest = assignment.task.digest
-        error = self._compiles.verdict(digest)
+        error = self._compiles.failure(digest)
         if error is None and not self._cache.has(digest):
             error = as_job_error(UnknownModuleError(f"module {digest} is not on this device; push it with its bytes"))
         if error is not None:
@@ -319,42 +334,65 @@ class Pool:
             return
         assignment.origin = ModuleOrigin.AOT if digest in self._for_module else ModuleOrigin.COMPILED
         self._for_module.setdefault(digest, []).append(assignment)
+        self._count_compiling(assignment, 1)
         self._compiles.request(digest)
 
-    def _load(self, worker: WorkerHandle, assignment: Assignment) -> None:
+    def _count_compiling(self, assignment: Assignment, sign: int) -> None:
+        self._compiling += sign
+        self._compiling_bytes += sign * sum(map(len, assignment.task.inputs))
+
+    def _load(self, worker: Worker, assignment: Assignment) -> None:
         artifact = self._cache.open_artifact(assignment.task.digest)
         if artifact is None:
             self._await_module(assignment)
             return
         self._run(worker, assignment, artifact)
 
-    def _run(self, worker: WorkerHandle, assignment: Assignment, artifact: int | None) -> None:
+    def _run(self, worker: Worker, assignment: Assignment, artifact: int | None) -> None:
         self._cache.touch(assignment.task.digest)
         try:
             worker.run(assignment, artifact)
         except WaspiError as error:
             self._end_later(assignment, as_job_error(error))
 
-    def _rest(self, worker: WorkerHandle) -> None:
-        """An idle worker: the next task that waits for one, else nothing to do for now."""
+    def _rest(self, worker: Worker) -> None:
+        """A worker that may be idle: the next task that waits for one, else nothing to do for now."""
         worker.idle_since = self._clock()
-        while self._for_worker and not worker.busy:
-            assignment = self._for_worker.popleft()
+        if worker.state is ChildState.IDLE and self._settings.isolation is Isolation.JOB and worker.group is not None:
+            self._workers.dismiss(worker)
+        while worker.state is ChildState.IDLE and self._for_worker:
+            assignment = self._next_for(worker)
+            if assignment is None:
+                return
             if worker.has_warm(assignment.task.digest):
                 self._run(worker, assignment, None)
             else:
                 self._load(worker, assignment)
 
+    def _next_for(self, worker: Worker) -> Assignment | None:
+        """The first waiting task that this worker may have.
+
+        One that comes before it and may not needs another worker: if none is on its way, this one makes room.
+        """
+        for place, assignment in enumerate(self._for_worker):
+            if worker.group is None or worker.group == assignment.group:
+                if place > self._workers.coming:
+                    break
+                del self._for_worker[place]
+                return assignment
+        self._workers.dismiss(worker)
+        return None
+
     def _start_workers(self) -> None:
         """As many as tasks wait for."""
-        error = self._crew.start(max(len(self._for_worker), self._spare))
+        error = self._workers.start(max(len(self._for_worker), self._spare))
         self._spare = 0
         if error is not None:
             self._not_started(error)
 
     def _not_started(self, error: WaspiError) -> None:
         """Pause before the next start; the task at the head of the line is given up after a few."""
-        self._crew.not_started()
+        self._workers.not_started()
         log.error("%s", error.message)
         if self._for_worker:
             assignment = self._for_worker[0]
@@ -367,8 +405,10 @@ class Pool:
         for on_ready in self._prepared.pop(digest, ()):
             self._ended.append(lambda on_ready=on_ready: on_ready(error))  # type: ignore[misc]
         for assignment in self._for_module.pop(digest, ()):
+            self._count_compiling(assignment, -1)
             if error is not None:
-                self._end_later(assignment, error)
+                blames = error.fault is Fault.GUEST and not assignment.task.own_terms
+                self._end_later(assignment, error, blames_module=blames)
             else:
                 self._place(assignment)
 
@@ -380,19 +420,76 @@ class Pool:
         waiting = self._for_module.get(digest, [])
         if assignment in waiting:
             waiting.remove(assignment)
+            self._count_compiling(assignment, -1)
             if not waiting:
                 del self._for_module[digest]
                 if digest not in self._prepared:
                     self._compiles.withdraw(digest)
 
-    def _end_later(self, assignment: Assignment, error: JobError) -> None:
+    def _end_later(self, assignment: Assignment, error: JobError, *, blames_module: bool = False) -> None:
         """Report from the next tick: the caller of ``submit`` and ``cancel`` must not be called back within."""
-        self._ended.append(lambda: self._end(assignment, error, b"", _NO_RUN))
+        self._ended.append(lambda: self._end(assignment, error, b"", _NO_RUN, blames_module=blames_module))
 
-    def _end(self, assignment: Assignment, error: JobError, guest_log: bytes, usage: Usage) -> None:
+    def _end(
+        self, assignment: Assignment, error: JobError, guest_log: bytes, usage: Usage, *, blames_module: bool = False
+    ) -> None:
         self._leave(assignment)
-        self._on_done(Done(assignment.task.job_id, (), error, final_state(error), guest_log, usage))
+        self._on_done(
+            Done(assignment.task.job_id, (), error, _final_state(error), guest_log, usage, blames_module=blames_module)
+        )
 
     def _leave(self, assignment: Assignment) -> None:
         if self._inside.pop(assignment.task.job_id, None) is not None:
             self._cache.unpin(assignment.task.digest)
+
+
+def _worker(child: Supervisor) -> Worker:
+    """The worker behind a callback."""
+    if not isinstance(child, Worker):
+        raise WorkerError("not a worker of this pool; this is a fault in waspi, report it")
+    return child
+
+
+def _cause_of(worker: Worker, assignment: Assignment) -> tuple[JobError, bool]:
+    """Why the task fails that a worker ran when it ended, and whether that was its guest's doing as far as is known."""
+    if assignment.stopping:
+        return as_job_error(CanceledError("the job was canceled; its worker did not stop and was killed")), False
+    if worker.timed_out:
+        error = TimeLimitError("the guest overran its time limit and did not stop; its worker was killed")
+        return _with_cut_limit(as_job_error(error), assignment.task), True
+    if worker.was_starved:
+        told = f"the worker ran out of memory, or the board did: it {worker.reason}; the job may be sent again"
+        return as_job_error(DeviceError(told)), False
+    return as_job_error(WorkerError(f"the worker {worker.reason}; the job may be sent again")), True
+
+
+def _never_ran() -> JobError:
+    """Why a task ends that was canceled in time."""
+    return as_job_error(CanceledError("the job was canceled before it ran"))
+
+
+def _final_state(error: JobError) -> JobState:
+    """The state of a task that ends with this error."""
+    if error.kind == CanceledError.kind:
+        return JobState.CANCELED
+    return JobState.TIMED_OUT if error.kind == TimeLimitError.kind else JobState.FAILED
+
+
+_LIMITS: Final = {
+    FuelLimitError.kind: ("fuel", "operators"),
+    MemoryLimitError.kind: ("memory_bytes", "bytes of memory"),
+    TimeLimitError.kind: ("time_ms", "ms"),
+    OutputLimitError.kind: ("output_bytes", "bytes of output"),
+}
+"""Kinds of errors, the limits behind them and their units."""
+
+
+def _with_cut_limit(error: JobError, task: Task) -> JobError:
+    """The error, with a word on the limit if it was the device that set it lower than the publisher asked."""
+    if error.kind not in _LIMITS or task.asked is None:
+        return error
+    name, unit = _LIMITS[error.kind]
+    asked, granted = getattr(task.asked, name), getattr(task.limits, name)
+    if asked is None or granted is None or asked <= granted:
+        return error
+    return replace(error, message=f"{error.message} (the job asked for {asked} {unit}, this device grants {granted})")

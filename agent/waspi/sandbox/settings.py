@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from waspi.errors import ConfigError
+
+if TYPE_CHECKING:
+    from waspi.sandbox.task import Task
 
 MIB = 1024 * 1024
 
@@ -26,6 +31,34 @@ def program(name: str) -> tuple[str, ...]:
 def cores() -> int:
     """How many CPUs this process may use (``int``)."""
     return len(os.sched_getaffinity(0))
+
+
+class Isolation(StrEnum):
+    """Which jobs may share a worker process, one after the other.
+
+    What breaks out of its guest can read and forge the jobs that come later to the same worker, and no others.
+    """
+
+    SHARED = "shared"
+    """All."""
+    MODULE = "module"
+    """Those of one module, whoever sent them."""
+    PUBLISHER = "publisher"
+    """Those of one publisher (:attr:`~waspi.sandbox.task.Task.publisher`)."""
+    JOB = "job"
+    """None: each gets a process of its own."""
+
+    def group_of(self, task: Task) -> str:
+        """Tasks of the same group may share a worker (``str``)."""
+        match self:
+            case Isolation.SHARED:
+                return ""
+            case Isolation.MODULE:
+                return task.digest
+            case Isolation.PUBLISHER:
+                return task.publisher
+            case Isolation.JOB:
+                return task.job_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +98,8 @@ class PoolSettings:
     """Bytes of memory that a module may declare as its minimum."""
     forget_failed_s: float = 60.0
     """Seconds for which a module that did not compile is refused without another try."""
+    isolation: Isolation = Isolation.PUBLISHER
+    """Which jobs may share a worker."""
     require: frozenset[str] = frozenset()
     """Parts of the lock-down without which no guest runs: ``seccomp``, ``landlock``, ..."""
     worker_command: tuple[str, ...] = program("worker")

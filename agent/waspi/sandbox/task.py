@@ -26,6 +26,14 @@ class Task:
     """Each runs on an instance of its own, in order; the first that fails ends the job."""
     trace: bool = False
     """Whether lines about pointers, sizes and addresses precede the guest's log."""
+    publisher: str = ""
+    """Whose job this is, in words that only the caller understands (a signing key's id): jobs of different publishers
+    share no worker, unless the settings' isolation says ``shared`` or ``module``."""
+    own_terms: bool = False
+    """Whether the publisher brought an ABI description or limits of its own: what fails under them says nothing about
+    the module."""
+    asked: Limits | None = None
+    """The limits that were asked for, where the device's are lower: a result says so when such a limit ends the run."""
 
 
 @value
@@ -41,3 +49,6 @@ class Done:
     log: bytes = b""
     usage: Usage = field(default_factory=Usage)
     """``queue_us`` is left at 0: the caller knows when the job came."""
+    blames_module: bool = False
+    """Whether the failure may be held against the module: its guest failed, or brought down a worker in which nothing
+    but this module ever ran, under the module's own terms."""

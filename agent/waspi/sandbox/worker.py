@@ -13,10 +13,9 @@ from functools import lru_cache
 from time import monotonic
 
 from waspi import _wasmer
-from waspi.errors import ArtifactError, OutputLimitError, TimeLimitError, WaspiError, WorkerError
+from waspi.errors import ArtifactError, DeviceError, OutputLimitError, TimeLimitError, WaspiError
 from waspi.sandbox import frame
-from waspi.sandbox.plea import greet, lower_priority, read_fd, refuse, send
-from waspi.sandbox.receiver import CONTROL_FD, SOCKET_FD, Receiver
+from waspi.sandbox.program import CONTROL_FD, SOCKET_FD, Receiver, greet, lower_priority, read_fd, refuse, send
 
 TYPE_CHECKING = False  # not typing's: importing that would cost every worker 8 ms of its start
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ _THREAD_STACK = 256 * 1024
 """Bytes of stack of the thread that hears the agent; the default of 8 MiB would count against RLIMIT_AS."""
 
 
-class Worker:
+class Runner:
     """Loaded modules and the run that is under way."""
 
     def __init__(self) -> None:
@@ -36,36 +35,27 @@ class Worker:
         self._begun = 0
         self._canceller = _wasmer.Canceller()
         self._canceled: set[int] = set()
-        self._recalled = 0
 
     def hear_control(self) -> None:
-        """Body of the second thread: stop what a cancel names, tell what a recall came too late for."""
+        """Body of the second thread: stop what a cancel names, or note that it is not to be begun."""
         size = frame.HEADER.size
         while len(note := os.read(CONTROL_FD, size)) == size:
-            _magic, kind, seq, _size = frame.HEADER.unpack(note)
+            _magic, _kind, seq, _size = frame.HEADER.unpack(note)
             with self._control:
-                begun = self._begun
-                if kind == frame.RECALL:
-                    self._recalled = seq
-                elif begun == seq:
+                if self._begun == seq:
                     self._canceller.cancel()
-                elif begun < seq:
+                elif self._begun < seq:
                     self._canceled.add(seq)
-            if kind == frame.RECALL:
-                os.write(CONTROL_FD, frame.pack(frame.RECALLED, begun, b""))
 
-    def begin(self, seq: int) -> bool:
-        """Whether the request of this number may be begun: it is not, once it was recalled."""
+    def begin(self, seq: int) -> None:
+        """From now on a cancel of this number stops the run; one that came before lets it end at once."""
         canceller = _wasmer.Canceller()
         with self._control:
-            if seq <= self._recalled:
-                return False
             self._begun = seq
             self._canceller = canceller
             if seq in self._canceled:
                 self._canceled.discard(seq)
                 canceller.cancel()
-        return True
 
     def run(self, body: memoryview, artifact: int | None) -> tuple[bytes, ...]:
         """One job, which has begun; the pieces of its ANSWER's body. Raises what the run raised."""
@@ -179,24 +169,23 @@ def main(arguments: list[str]) -> None:
     """Serve until the agent closes the socket. ``arguments``: RLIMIT_AS in bytes (0: none)."""
     lower_priority()
     receiver = Receiver()
-    worker = Worker()
+    runner = Runner()
     posture = _wasmer.lockdown(
         "worker", address_space_bytes=int(arguments[0]), keep_fds=[0, 1, 2, SOCKET_FD, CONTROL_FD]
     )
     # After the lock-down, so that the thread is born into it (Landlock binds threads one by one).
     _thread.stack_size(_THREAD_STACK)
-    _thread.start_new_thread(worker.hear_control, ())
-    greet(posture)
+    _thread.start_new_thread(runner.hear_control, ())
+    greet(posture | {"threads": _wasmer.seal()})
     while (request := receiver.next()) is not None:
         _kind, seq, body, artifact = request
-        if not worker.begin(seq):
-            continue
         try:
-            send(frame.ANSWER, seq, worker.run(body, artifact))
+            runner.begin(seq)
+            send(frame.ANSWER, seq, runner.run(body, artifact))
         except WaspiError as error:
             refuse(seq, error)
         except MemoryError:
-            refuse(seq, WorkerError("the worker ran out of memory; send less at once or grant it more"))
+            refuse(seq, DeviceError("the worker ran out of memory; send less at once or grant it more"))
         except BaseException as error:  # noqa: BLE001 - a panic of the engine: say so on stderr, do not go on with its ruins
             os.write(2, f"the engine failed: {type(error).__name__}: {error}\n".encode("utf-8", "replace")[-4096:])
             os._exit(70)

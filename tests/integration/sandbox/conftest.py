@@ -9,7 +9,7 @@ import pytest
 from tests.guests.conftest import guests  # noqa: F401 - a fixture: builds the guests once
 from waspi.sandbox.settings import PoolSettings
 
-from .rig import FAKE, Rig, children, open_fds
+from .rig import FAKE, Rig, children, open_fds, put_artifact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ def fake(rigs: Callable[..., Rig]) -> Callable[..., tuple[Rig, str]]:
         chosen = {"size": 1, "worker_command": (*FAKE, way), **settings}
         rig = rigs(PoolSettings(**chosen))
         digest = rig.cache.put(b"a module")
-        rig.cache.put_artifact(digest, b"its artifact")
+        put_artifact(rig.cache, digest, b"its artifact")
         return rig, digest
 
     return make

@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "agent"))
 
 from waspi.sandbox import frame
-from waspi.sandbox.receiver import CONTROL_FD, SOCKET_FD, Receiver
+from waspi.sandbox.program import SOCKET_FD, Receiver
 
 
 def say(kind: int, seq: int, body: bytes) -> None:
@@ -28,11 +28,11 @@ def raw(data: bytes) -> None:
         rest = rest[os.write(SOCKET_FD, rest) :]
 
 
-def answer(outputs: list[bytes], log: bytes = b"", count: int | None = None, fuel: int = 1) -> bytes:
+def answer(outputs: list[bytes], log: bytes = b"", count: int | None = None, fuel: int = 1, run_us: int = 7) -> bytes:
     """Body of an ANSWER."""
     sizes = b"".join(frame.SIZE.pack(len(output)) for output in outputs)
     shown = len(outputs) if count is None else count
-    return frame.ANSWER_HEAD.pack(fuel, 65536, 7, len(log), shown) + sizes + log + b"".join(outputs)
+    return frame.ANSWER_HEAD.pack(fuel, 65536, run_us, len(log), shown) + sizes + log + b"".join(outputs)
 
 
 def failure(kind: bytes, message: bytes, log: bytes = b"") -> bytes:
@@ -64,6 +64,12 @@ def leave_with_last_words() -> None:
     """End with a status and something on stderr."""
     os.write(2, b"Traceback\nlast words\x07 of mine\n")
     os._exit(3)
+
+
+def starve() -> None:
+    """As Rust's allocator ends a process."""
+    os.write(2, b"memory allocation of 65536 bytes failed\n")
+    die(signal.SIGABRT)
 
 
 def leave_in_mid_frame(seq: int) -> None:
@@ -100,13 +106,6 @@ def note(line: bytes) -> bytes:
     return word
 
 
-def lie_about_a_recall() -> None:
-    """Nonsense in answer to what comes on the control socket."""
-    os.read(CONTROL_FD, 4096)
-    os.write(CONTROL_FD, b"no frame ... ")
-    signal.pause()
-
-
 MISDEEDS = {
     b"segv": lambda _seq: die(signal.SIGSEGV),
     b"kill": lambda _seq: die(signal.SIGKILL),
@@ -122,11 +121,13 @@ MISDEEDS = {
     b"unasked-cancel": lambda seq: say(frame.FAILURE, seq, failure(b"canceled", b"no more")),
     b"artifact": lambda seq: say(frame.FAILURE, seq, failure(b"artifact", b"made by another engine")),
     b"trap": lambda seq: say(frame.FAILURE, seq, failure(b"unreachable", b"a\nmessage \x1b[31mwith colour", b"log")),
+    b"device": lambda seq: say(frame.FAILURE, seq, failure(b"device", b"no address space for 4096 bytes")),
+    b"starved": lambda _seq: starve(),
+    b"long-ago": lambda seq: say(frame.ANSWER, seq, answer([b"x"], fuel=1 << 62, run_us=(1 << 63) - 1)),
     b"half": leave_in_mid_frame,
     b"close": lambda _seq: close_and_stay(),
     b"hang": lambda _seq: signal.pause(),
     b"answer-and-die": answer_and_die,
-    b"lie": lambda _seq: lie_about_a_recall(),
 }
 
 

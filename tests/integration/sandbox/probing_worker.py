@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import signal
 import sys
@@ -37,7 +38,7 @@ def open_descriptors() -> str:
     found = []
     for number in range(256):
         try:
-            os.fstat(number)
+            fcntl.fcntl(number, fcntl.F_GETFD)
         except OSError:
             continue
         found.append(str(number))
@@ -64,7 +65,7 @@ PROBES = {
 }
 
 
-def run(_self: worker.Worker, body: memoryview, _artifact: int | None) -> tuple[bytes, ...]:
+def run(_self: worker.Runner, body: memoryview, _artifact: int | None) -> tuple[bytes, ...]:
     """In place of a guest's run: the input names the probe, the output says what came of it."""
     head = frame.RUN_HEAD
     at = head.size + sum(head.unpack_from(body)[3:6]) + frame.SIZE.size
@@ -72,5 +73,5 @@ def run(_self: worker.Worker, body: memoryview, _artifact: int | None) -> tuple[
     return (frame.ANSWER_HEAD.pack(0, 0, 0, 0, 1), frame.SIZE.pack(len(output)), output)
 
 
-worker.Worker.run = run  # type: ignore[method-assign]
+worker.Runner.run = run  # type: ignore[method-assign]
 worker.main(sys.argv[1:])

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from waspi.sandbox.background import Background
 from waspi.sandbox.cache import ModuleCache
 from waspi.sandbox.pool import Pool
 from waspi.sandbox.settings import PoolSettings
@@ -20,7 +21,28 @@ if TYPE_CHECKING:
 PATIENCE_S = 120.0
 """Real seconds after which a test gives up waiting for an event: a bound on hanging, not a measurement."""
 
+COMPILER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("fake_compiler.py")))
 FAKE = (sys.executable, "-I", "-S", str(Path(__file__).with_name("fake_worker.py")))
+
+
+def settle(store: Callable[[Background, Callable[[object], None]], None]) -> None:
+    """Have something stored in the background, and wait for it; raises what came of it."""
+    told: list[object] = []
+    with selectors.DefaultSelector() as selector:
+        background = Background(selector)
+        store(background, told.append)
+        while not told:
+            for key, _ in selector.select(PATIENCE_S):
+                key.data()
+        background.close()
+        assert not selector.get_map()
+    if isinstance(told[0], Exception):
+        raise told[0]
+
+
+def put_artifact(cache: ModuleCache, digest: str, artifact: bytes) -> None:
+    """Store an artifact and wait for it."""
+    settle(lambda background, then: cache.put_artifact(digest, artifact, background, then))
 
 
 class Clock:
@@ -94,9 +116,14 @@ class Rig:
         """Submit and wait."""
         return self.result(self.submit(digest, *inputs, **rest))
 
+    @property
+    def alive(self) -> int:
+        """Worker processes that are there, the dying ones too."""
+        return len(self.pool._workers.all)
+
     def pids(self) -> list[int]:
         """The workers' process ids."""
-        return [worker.pid for worker in self.pool._crew.workers]
+        return [worker.pid for worker in self.pool._workers.all]
 
 
 def children() -> set[int]:

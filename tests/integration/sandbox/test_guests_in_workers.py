@@ -106,14 +106,14 @@ def test_fault_26_memory_of_agent_and_worker_is_flat_under_grow_bombs(cell: Rig,
 def test_fault_27_bomb_is_not_compiled_for_each_job(rigs: Callable[..., Rig], guests: Path) -> None:
     rig = rigs()
     first = run_case(rig, guests, "many_functions")
-    rig.until(lambda: rig.pool._compiles._handle is None)
+    rig.until(lambda: rig.pool._compiles._child is None)
     digest = rig.cache.digests()[-1]
     job = rig.submit(digest, INPUT)
-    assert rig.pool._compiles._handle is None  # no compiler was started
+    assert rig.pool._compiles._child is None  # no compiler was started
     second = rig.result(job)
     assert second.error == first.error
     rig.clock.ahead += 60.0
     job = rig.submit(digest, INPUT)
-    assert rig.pool._compiles._handle is not None  # a verdict is not for ever
+    assert rig.pool._compiles._child is not None  # a verdict is not for ever
     assert rig.result(job).error == first.error
-    rig.until(lambda: rig.pool._compiles._handle is None)
+    rig.until(lambda: rig.pool._compiles._child is None)

@@ -32,7 +32,7 @@ def put(rig: Rig, guests: Path, name: str = "append-wat") -> str:
 
 
 def until_running(rig: Rig, count: int = 1) -> None:
-    rig.until(lambda: sum(1 for worker in rig.pool._crew.workers if worker.assignment) == count)
+    rig.until(lambda: sum(1 for worker in rig.pool._workers.all if worker.assignment) == count)
 
 
 def test_the_input_string_compiled_then_warm_then_aot(rigs: Callable[..., Rig], guests: Path) -> None:
@@ -46,7 +46,7 @@ def test_the_input_string_compiled_then_warm_then_aot(rigs: Callable[..., Rig], 
     assert done.usage.memory_bytes >= 65536
     assert rig.run(digest, b"").usage.module is ModuleOrigin.WARM
     os.kill(rig.pids()[0], signal.SIGKILL)
-    rig.until(lambda: rig.pool.alive == 0)
+    rig.until(lambda: rig.alive == 0)
     assert rig.run(digest, b"").usage.module is ModuleOrigin.AOT
 
 
@@ -75,7 +75,7 @@ def test_module_is_prepared_ahead_of_its_first_job(rigs: Callable[..., Rig], gue
     rig.pool.prepare(bad, told.append)
     rig.until(lambda: len(told) == 3)
     assert told[2].kind == "invalid-module"  # type: ignore[attr-defined]
-    rig.until(lambda: rig.pool._compiles._handle is None)
+    rig.until(lambda: rig.pool._compiles._child is None)
 
 
 def test_batch_shares_fuel_time_and_log(rigs: Callable[..., Rig], guests: Path) -> None:
@@ -138,7 +138,7 @@ def test_cancel_while_the_module_is_being_compiled(rigs: Callable[..., Rig], gue
     job = rig.submit(digest, b"x")
     assert rig.pool.cancel(job)
     assert rig.result(job).state is JobState.CANCELED
-    rig.until(lambda: rig.pool._compiles._handle is None)
+    rig.until(lambda: rig.pool._compiles._child is None)
     assert not rig.cache.has_artifact(digest)  # nobody needed it: the compiler was ended
     assert rig.run(digest, b"x").state is JobState.SUCCEEDED
 
@@ -169,7 +169,7 @@ def test_fault_30_worker_killed_in_mid_job(rigs: Callable[..., Rig], guests: Pat
     done = rig.result(job)
     assert done.state is JobState.FAILED
     assert done.error is not None
-    assert done.error.kind == "worker"
+    assert done.error.kind == "device"
     assert rig.run(good, b"x").state is JobState.SUCCEEDED
 
 
@@ -208,7 +208,6 @@ def test_damaged_module_is_told(rigs: Callable[..., Rig], guests: Path) -> None:
     rig = rigs()
     digest = put(rig, guests)
     rig.cache._module_path(digest).write_bytes(b"\0asm rotten")
-    rig.cache._entries[digest].verified = False
     done = rig.run(digest, b"x")
     assert done.error is not None
     assert done.error.kind == "storage"
@@ -226,8 +225,8 @@ def test_compiler_that_hangs_is_killed(rigs: Callable[..., Rig], guests: Path) -
     rig = rigs()
     digest = put(rig, guests)
     job = rig.submit(digest, b"x")
-    rig.until(lambda: rig.pool._compiles._handle.state == "BUSY")
-    os.kill(rig.pool._compiles._handle.pid, signal.SIGSTOP)
+    rig.until(lambda: rig.pool._compiles._child.state == "BUSY")
+    os.kill(rig.pool._compiles._child.pid, signal.SIGSTOP)
     rig.clock.ahead += 30.0
     done = rig.result(job)
     assert done.error is not None
@@ -238,8 +237,8 @@ def test_compiler_that_hangs_is_killed(rigs: Callable[..., Rig], guests: Path) -
 def test_compiler_that_is_killed(rigs: Callable[..., Rig], guests: Path) -> None:
     rig = rigs()
     job = rig.submit(put(rig, guests), b"x")
-    rig.until(lambda: rig.pool._compiles._handle.state == "BUSY")
-    os.kill(rig.pool._compiles._handle.pid, signal.SIGKILL)
+    rig.until(lambda: rig.pool._compiles._child.state == "BUSY")
+    os.kill(rig.pool._compiles._child.pid, signal.SIGKILL)
     done = rig.result(job)
     assert done.error is not None
     assert done.error.kind == "compile"

@@ -15,7 +15,7 @@ from tests.native.seccomp_here import SECCOMP, needs_seccomp
 from waspi.model.state import JobState
 from waspi.sandbox.settings import PoolSettings
 
-from .rig import PATIENCE_S, Rig
+from .rig import PATIENCE_S, Rig, put_artifact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ def inside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
     os.set_inheritable(bait, True)
     with Rig(tmp_path_factory.mktemp("rights"), PoolSettings(size=1, worker_command=PROBING, require=DEMANDED)) as rig:
         digest = rig.cache.put(b"a module")
-        rig.cache.put_artifact(digest, b"its artifact")
+        put_artifact(rig.cache, digest, b"its artifact")
 
         def ask(probe: str) -> tuple[str, Rig]:
             done = rig.run(digest, probe.encode())
@@ -76,7 +76,7 @@ def test_fault_31_denied(inside: Callable[[str], tuple[str, Rig]], act: str) -> 
 def test_fault_31_deadly(inside: Callable[[str], tuple[str, Rig]], act: str) -> None:
     answer, rig = inside(act)
     assert "killed by SIGSYS" in answer
-    rig.until(lambda: rig.pool.alive == 0)
+    rig.until(lambda: rig.alive == 0)
     assert inside("open")[0] != "ok"  # the next job runs, in a new worker
 
 

@@ -129,34 +129,6 @@ def test_the_end_of_the_stream(ends: Ends, rest: bytes) -> None:
     assert ends.ended == ["it ended in the middle of a frame" if rest else None]
 
 
-@pytest.mark.parametrize("read_before", [0, 5, 20, 100_050])
-@pytest.mark.parametrize(
-    ("frames", "tail", "count"),
-    [
-        ([b""], b"", 1),
-        ([b"", b"x"], b"", 2),
-        ([b"x"], b"PW", 1),
-        ([], packed(1, bytes(100))[:60], 0),
-        ([bytes(90_000), b"y"], b"", 2),
-        ([b""], b"garbage of more than a header", None),
-    ],
-)
-def test_whole_frames_that_nobody_read_are_counted(
-    ends: Ends, frames: list[bytes], tail: bytes, count: int | None, read_before: int
-) -> None:
-    """Some bytes of the first one may have been taken in already."""
-    stream = b"".join(packed(number, body) for number, body in enumerate(frames)) + tail
-    first = len(packed(0, frames[0])) if frames else len(tail)
-    before = min(read_before, first - 1)
-    ends.say(stream[:before])
-    ends.hear()
-    assert ends.frames == []
-    ends.channel.mute()
-    ends.child.sendall(stream[before:])
-    ends.child.close()
-    assert ends.channel.unread() == count
-
-
 def test_frames_that_wait_go_out_in_one_piece(ends: Ends) -> None:
     ends.channel.send((b"first",))
     ends.channel.hold((b"sec", b"ond"))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from waspi.errors import Fault, WorkerError
 from waspi.sandbox import frame
-from waspi.sandbox.answer import Answer, Failure, parse_answer, parse_failure
+from waspi.sandbox.messages import Answer, Failure, parse_answer, parse_failure
 
 
 def answer(outputs: list[bytes], log: bytes = b"") -> bytes:

@@ -1,14 +1,84 @@
-"""Strict reading of what a child sends. A child may have been taken over by its guest: nothing here is believed."""
+"""What the agent says to a child, and the strict reading of what it answers (:mod:`waspi.sandbox.frame`).
+
+A child may have been taken over by its guest: nothing that comes from it is believed.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from functools import lru_cache
+from struct import error as struct_error
+from typing import TYPE_CHECKING, Final
 
 from waspi import errors
-from waspi.errors import WaspiError, WorkerError
+from waspi.errors import EnvelopeError, WaspiError, WorkerError
 from waspi.model.result import JobError
 from waspi.model.value import value
 from waspi.sandbox import frame
+
+if TYPE_CHECKING:
+    from waspi.model.abi import Abi
+    from waspi.model.limits import Limits
+    from waspi.sandbox.task import Task
+
+_JOIN: Final = 16 * 1024
+"""Bytes of input up to which one buffer is made of all: two vectors cost more than copying."""
+
+
+def pack_run(
+    task: Task, *, load: bool, unload: str | None, time_ms: int, answer_bytes: int, log_bytes: int
+) -> tuple[bytes, ...]:
+    """The body of a RUN request, in pieces so that large inputs are not copied.
+
+    ``load``: the artifact's descriptor comes along; ``unload``: a digest that the worker shall forget before.
+    Raises ``EnvelopeError``: a number or a name that no run can have.
+    """
+    inputs = task.inputs
+    flags = (frame.FLAG_LOAD if load else 0) | (frame.FLAG_TRACE if task.trace else 0)
+    head = _head(task.digest, unload, flags, task.abi, task.limits, len(inputs), time_ms, answer_bytes, log_bytes)
+    if len(inputs) == 1:
+        (data,) = inputs
+        head += frame.SIZE.pack(len(data))
+        return (head + data,) if len(data) <= _JOIN else (head, data)
+    return (head + b"".join([frame.SIZE.pack(len(data)) for data in inputs]), *inputs)
+
+
+@lru_cache(maxsize=64)
+def _head(
+    digest: str,
+    unload: str | None,
+    flags: int,
+    abi: Abi,
+    limits: Limits,
+    count: int,
+    time_ms: int,
+    answer_bytes: int,
+    log_bytes: int,
+) -> bytes:
+    """All but the inputs and their sizes: the same for most jobs of a module."""
+    names = [name.encode("utf-8", "surrogateescape") for name in (abi.memory, abi.alloc, abi.entry)]
+    try:
+        head = frame.RUN_HEAD.pack(
+            bytes.fromhex(digest),
+            bytes.fromhex(unload) if unload else frame.NO_DIGEST,
+            flags,
+            *map(len, names),
+            abi.headroom,
+            count,
+            answer_bytes,
+            _wire(limits.fuel),
+            _wire(limits.memory_bytes),
+            time_ms,
+            _wire(limits.output_bytes),
+            log_bytes,
+        )
+    except struct_error as error:
+        raise EnvelopeError("a number or a name in the job's ABI or limits is out of range") from error
+    return b"".join((head, *names))
+
+
+def _wire(limit: int | None) -> int:
+    return frame.NO_LIMIT if limit is None else limit
+
 
 _LOG_MARK: Final = 256
 """Bytes by which a log may pass its bound: the engine marks a cut."""
@@ -51,12 +121,13 @@ def _tree(base: type[WaspiError]) -> dict[str, type[WaspiError]]:
 _KINDS: Final = _tree(errors.GuestError) | {
     error.kind: error
     for error in (
-        errors.CanceledError,
         errors.WaspiError,
+        errors.CanceledError,
         errors.DeviceError,
         errors.ArtifactError,
         errors.CompileError,
         errors.WorkerError,
+        errors.InputTooLargeError,
     )
 }
 """What a child may accuse somebody of; the party at fault follows from the kind, not from the child."""
@@ -119,6 +190,11 @@ def parse_failure(body: memoryview, *, log_bytes: int) -> Failure:
         offset=offset if offset >= 0 else None,
     )
     return Failure(_spent(fuel, memory_bytes, run_us), error, bytes(body[at:]))
+
+
+def as_job_error(error: WaspiError) -> JobError:
+    """An error of this process as it travels in a result."""
+    return JobError(error.fault, error.kind, error.message, error.function, error.offset)
 
 
 def _spent(fuel: int, memory_bytes: int, run_us: int) -> Spent:

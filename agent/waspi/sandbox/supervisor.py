@@ -1,25 +1,28 @@
-"""The parent's hold on one child: its state, its deadline, and what it may say when."""
+"""The agent's side of one child: its state, its deadline, and what it may say when."""
 
 from __future__ import annotations
 
 import logging
+import signal
 from collections import deque
 from enum import StrEnum
 from functools import partial
-from selectors import EVENT_READ
 from typing import TYPE_CHECKING, Final, Protocol
 
 from waspi.errors import WorkerError
 from waspi.sandbox import frame
-from waspi.sandbox.answer import one_line
 from waspi.sandbox.channel import Channel
 from waspi.sandbox.child import Child
+from waspi.sandbox.messages import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from selectors import BaseSelector
 
 log = logging.getLogger(__name__)
+
+_END_S: Final = 0.5
+"""Seconds that a child has to end once its socket is closed."""
 
 
 class ChildState(StrEnum):
@@ -33,7 +36,7 @@ class ChildState(StrEnum):
     LEAVING = "LEAVING"
     """Its socket is shut; it goes by itself."""
     DYING = "DYING"
-    """Killed, not yet reaped."""
+    """Killed, or at the end of its socket; not yet reaped."""
     GONE = "GONE"
 
 
@@ -50,20 +53,17 @@ TRANSITIONS: Final[dict[ChildState, frozenset[ChildState]]] = {
 class Owner(Protocol):
     """Who hears of a child."""
 
-    def came_up(self, handle: ChildHandle) -> None:
+    def came_up(self, child: Supervisor) -> None:
         """It said HELLO: it is locked down and idle."""
 
-    def answered(self, handle: ChildHandle, kind: int, body: memoryview) -> Callable[[], None]:
+    def answered(self, child: Supervisor, kind: int, body: memoryview) -> Callable[[], None]:
         """Judge the frame that it owed: return what to do when it is idle again; ``body`` stays valid until then.
 
         Raise ``WorkerError`` when the frame is no answer: the child is killed.
         """
 
-    def recalled(self, handle: ChildHandle, count: int) -> None:
-        """It will not begin the last ``count`` of its requests."""
-
-    def gone(self, handle: ChildHandle) -> None:
-        """It has ended and was reaped; ``handle.reason`` says why. If it was busy, no answer came or comes."""
+    def gone(self, child: Supervisor) -> None:
+        """It has ended and was reaped; ``child.reason`` says why. If it was busy, no answer came or comes."""
 
 
 class _Request:
@@ -77,11 +77,10 @@ class _Request:
         self.within_s = within_s
 
 
-class ChildHandle:
+class Supervisor:
     """One child from its start to its end. Only whole answers to open requests get through to the owner.
 
-    A child takes its requests in order and answers each before it begins the next one. So when it is gone, at most one
-    request may have been begun without an answer that was read, but for those that :attr:`begun` counts.
+    A child takes its requests in order and answers each before it begins the next one.
     """
 
     def __init__(
@@ -97,16 +96,12 @@ class ChildHandle:
 
         Raises ``WorkerError`` when there is no process to be had.
         """
-        self._selector = selector
         self._clock = clock
         self._owner = owner
         self._child = Child(selector, command, self._exited)
         self._channel = Channel(selector, self._child.sock, self._framed, self._ended, frame.MAX_TABLE)
         self._seq = 0
         self._requests: deque[_Request] = deque()
-        self._recalled = 0
-        """Number of the last request that is to be recalled; 0: no recall is under way."""
-        self._garbled = False
         self.state = ChildState.STARTING
         self.deadline: float | None = clock() + start_s
         """When it is killed unless it does what it has to do."""
@@ -120,8 +115,6 @@ class ChildHandle:
         """Whether it came up at all."""
         self.timed_out = False
         """Whether its deadline killed it."""
-        self.begun = 0
-        """Once it is gone: how many of the requests that are not answered it may have begun."""
         self._reason = ""
 
     @property
@@ -137,14 +130,15 @@ class ChildHandle:
         return f"{self._reason} ({self._child.words})" if self._child.words else self._reason
 
     @property
+    def was_starved(self) -> bool:
+        """Whether it ended for want of memory: killed by the kernel, or by its own allocator (``bool``)."""
+        killed = self._child.status == -signal.SIGKILL and not self._reason
+        return killed or "memory allocation of" in self._child.words or self._child.words.startswith("MemoryError")
+
+    @property
     def undelivered(self) -> bool:
         """Whether its last request certainly never reached it, so that another child may get it (``bool``)."""
         return self._channel.undelivered
-
-    @property
-    def pending(self) -> int:
-        """Requests that are not answered (``int``)."""
-        return len(self._requests)
 
     @property
     def posture(self) -> dict[str, str]:
@@ -155,8 +149,8 @@ class ChildHandle:
     def ask(self, kind: int, body: tuple[bytes, ...], *, max_answer: int, fd: int | None, within_s: float) -> None:
         """Send a request; its answer has at most ``max_answer`` bytes. ``fd`` is closed here.
 
-        To a busy child it goes with the next :meth:`flush`, if :attr:`takes_more`, and without an ``fd``. The child is
-        killed when it has not answered ``within_s`` seconds after it could begin.
+        To a busy child it goes with the next :meth:`flush`, and without an ``fd``. The child is killed when it has not
+        answered ``within_s`` seconds after it could begin.
         """
         self._seq += 1
         head = frame.HEADER.pack(frame.MAGIC, kind, self._seq, sum(map(len, body)))
@@ -170,11 +164,6 @@ class ChildHandle:
         self._requests.append(_Request(self._seq, max_answer, within_s))
         self._next_is_due()
         self._channel.send(parts, fd)
-
-    @property
-    def takes_more(self) -> bool:
-        """Whether a busy child may get a further request (``bool``)."""
-        return self.state is ChildState.BUSY and not self._recalled
 
     def flush(self) -> None:
         """Send the requests that wait behind others."""
@@ -206,54 +195,10 @@ class ChildHandle:
             deadline = self._clock() + within_s
             self.deadline = deadline if self.deadline is None else min(self.deadline, deadline)
             self.overdue = "did not stop when asked to"
-        self._control(frame.CANCEL, request.seq)
-
-    def recall(self) -> None:
-        """Ask a busy child to begin nothing but what it has begun; ``recalled`` follows for the rest."""
-        if self.state is ChildState.BUSY and not self._recalled and len(self._requests) > 1:
-            self.flush()
-            self._recalled = self._requests[-1].seq
-            self._selector.register(self._child.control, EVENT_READ, data=self._hear)
-            self._control(frame.RECALL, self._recalled)
-
-    def _control(self, kind: int, seq: int) -> None:
         try:
-            self._child.control.send(frame.pack(kind, seq, b""))
+            self._child.control.send(frame.pack(frame.CANCEL, request.seq, b""))
         except OSError as error:  # full or gone: the deadline does it
             log.warning("worker %d cannot be told to stop: %s", self.pid, error.strerror)
-
-    def _hear(self) -> None:
-        """The answer to a recall."""
-        size = frame.HEADER.size
-        try:
-            said = self._child.control.recv(size)
-        except BlockingIOError:
-            return
-        except OSError:
-            said = b""
-        recalled = self._recalled
-        self._stop_hearing()
-        if len(said) != size:  # end of file: its end is told by other means
-            return
-        magic, kind, begun, length = frame.HEADER.unpack(said)
-        count = sum(1 for request in self._requests if begun < request.seq <= recalled)
-        if (magic, kind, length) != (frame.MAGIC, frame.RECALLED, 0):
-            self._garbled = True
-            self.kill("answered with garbage on its control socket")
-            return
-        if not count:
-            return
-        for _ in range(count):
-            self._requests.pop()
-        if not self._requests:
-            self._become(ChildState.IDLE)
-            self._next_is_due()
-        self._owner.recalled(self, count)
-
-    def _stop_hearing(self) -> None:
-        if self._recalled:
-            self._recalled = 0
-            self._selector.unregister(self._child.control)
 
     def leave(self, *, deadline: float) -> None:
         """Let an idle child go: its end of file is its notice. It is killed at ``deadline``."""
@@ -270,13 +215,18 @@ class ChildHandle:
         self._reason = reason
         self._become(ChildState.DYING)
         self.deadline = None
-        self._stop_hearing()
         self._channel.mute()
         self._child.kill()
 
     def tick(self, now: float) -> None:
         """Kill it when its deadline has passed."""
-        if self.deadline is not None and now >= self.deadline:
+        if self.deadline is None or now < self.deadline:
+            return
+        if self.state is ChildState.DYING:
+            self._reason = "closed its socket and stayed"
+            self.deadline = None
+            self._child.kill()
+        else:
             self.timed_out = True
             self.kill(self.overdue)
 
@@ -284,7 +234,6 @@ class ChildHandle:
         """Kill it and wait until it is gone; nothing is called back."""
         if self.state is not ChildState.GONE:
             self.state = ChildState.GONE
-            self._stop_hearing()
             self._channel.close()
             self._child.kill()
             self._child.reap()
@@ -326,23 +275,17 @@ class ChildHandle:
         if self.state is ChildState.LEAVING:
             return
         if reason is None:
-            # End of file: it has died, or closed its socket to look as if. Either way it has to be gone.
+            # End of file: it dies, or has closed its socket to look as if. How it ended is told once it is gone.
             self.was_busy = self.state is ChildState.BUSY
             self._become(ChildState.DYING)
-            self.deadline = None
-            self._stop_hearing()
-            self._child.kill()
+            self.deadline = self._clock() + _END_S
         else:
-            self._garbled = True
             self.kill(f"answered with garbage: {reason}")
 
     def _exited(self) -> None:
         # The kernel may tell of the end before the last answer was read: that answer still counts.
-        self._stop_hearing()
         self._channel.drain()
         self.was_busy = self.was_busy or self.state is ChildState.BUSY
-        unread = self._channel.unread()
-        self.begun = self.pending if self._garbled or unread is None else min(self.pending, 1 + unread)
         self._channel.close()
         self._become(ChildState.GONE)
         self.deadline = None
