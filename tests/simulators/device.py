@@ -23,6 +23,7 @@ from waspi.protocol.cose import is_signed, verify
 from waspi.protocol.job_envelope import decode_job
 from waspi.protocol.presence import Presence, PresenceState, encode_presence
 from waspi.protocol.reported import Reported, encode_reported
+from waspi.protocol.response_topic import ResponseTopics
 from waspi.protocol.result_envelope import CONTENT_TYPE, encode_result
 from waspi.protocol.status import StatusChange, encode_status
 from waspi.protocol.topics import RouteKind, Topics
@@ -66,6 +67,7 @@ class SimulatedDevice:
         self._chunk_bytes = chunk_bytes
         self._keys = keys or {}
         self._topics = Topics(fleet)
+        self._replies = ResponseTopics(self._topics, device)
         self._results: dict[str, bytes] = {}
         self._outbox: deque[Outgoing] = deque()
         offline = Presence(PresenceState.OFFLINE, self.boot, int(time.time()))
@@ -135,7 +137,9 @@ class SimulatedDevice:
             self.queries += 1
             known = dict.fromkeys(self._results, JobState.SUCCEEDED)
             report = sync.answer(sync.decode_sync_query(message.payload), known, device=self.id, boot=self.boot)
-            self._publish(message.reply_to or self._topics.sync(self.id), sync.encode_sync_report(report), message)
+            self._publish(
+                self._reply_topic(message) or self._topics.sync(self.id), sync.encode_sync_report(report), message
+            )
         self._link.acknowledge(message)
         with self.told:
             self.told.notify_all()
@@ -145,11 +149,15 @@ class SimulatedDevice:
         report = sync.SyncReport(self.id, self.boot, jobs, complete=len(self._results) <= sync.MAX_LISTED)
         self._post(Outgoing(self._topics.sync(self.id), sync.encode_sync_report(report)))
 
-    def _on_job(self, message: Incoming) -> None:
+    def decoded(self, message: Incoming) -> Job:
+        """The job that a message brings."""
         body = message.payload
         if is_signed(body):
             body, _ = verify(body, self._keys, max_bytes=1 << 24)
-        job = decode_job(body)
+        return decode_job(body)
+
+    def _on_job(self, message: Incoming) -> None:
+        job = self.decoded(message)
         self.seen.append(job)
         if job.id not in self._results:
             outcome = self.behaviour(job)
@@ -159,7 +167,7 @@ class SimulatedDevice:
             if outcome is None:
                 return
             self._results[job.id] = encode_result(self._result(job, outcome))
-        topic = message.reply_to or self._topics.result(self.id, job.id)
+        topic = self._reply_topic(message) or self._topics.result(self.id, job.id)
         envelope = self._results[job.id]
         if self._chunk_bytes is None or len(envelope) <= self._chunk_bytes:
             self._publish(topic, envelope, message)
@@ -173,6 +181,9 @@ class SimulatedDevice:
             error = JobError(outcome.fault, outcome.kind, outcome.message)
             return Result(job.id, self.id, state, batch=job.batch, error=error, log=outcome.log)
         return Result(job.id, self.id, JobState.SUCCEEDED, outcome, batch=job.batch)
+
+    def _reply_topic(self, message: Incoming) -> str | None:
+        return None if message.reply_to is None else self._replies.check(message.reply_to)
 
     def _post(self, message: Outgoing) -> None:
         if self._outbox or self._link.room <= 0:

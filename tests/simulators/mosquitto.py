@@ -98,6 +98,11 @@ class Mosquitto:
         """SIGTERM, and wait."""
         self._end(signal.SIGTERM)
 
+    def reload(self) -> None:
+        """SIGHUP: it reads its access list again."""
+        if self._process:
+            self._process.send_signal(signal.SIGHUP)
+
     def freeze(self) -> None:
         """SIGSTOP: the sockets stay, nobody answers."""
         if self._process:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
-from waspi.errors import BrokerError, NoAnswerError, OperatorError
-from waspi.fleet.courier import Courier
+from waspi.errors import BrokerError, NoAnswerError, OperatorError, UsageError
+from waspi.fleet.client_session import ClientSession
 from waspi.fleet.job_handle import GroupHandle, JobHandle
 from waspi.fleet.job_order import JobOptions, JobOrder
-from waspi.fleet.loop import LoopThread
 from waspi.fleet.pending_job import Delivery
-from waspi.fleet.registry import DeviceView, Registry
-from waspi.fleet.reply_path import ReplyPath
 from waspi.mqtt.address import BrokerAddress
-from waspi.mqtt.link import Link
 from waspi.mqtt.message import Outgoing
 from waspi.mqtt.settings import LinkSettings, Tls
 from waspi.protocol.cancel import encode_cancel
@@ -38,6 +34,7 @@ if TYPE_CHECKING:
     from waspi.fleet.event import FleetEvent
     from waspi.fleet.key_file import KeyFile
     from waspi.fleet.module_source import ModuleSource
+    from waspi.fleet.registry import DeviceView
     from waspi.model.result import Result
 
 CONNECT_TIMEOUT_S = 15.0
@@ -87,48 +84,49 @@ class Client:
             password=password,
             session_expiry_s=SESSION_EXPIRY_S,
         )
-        self._loop = LoopThread(f"waspi-{self.id}")
-        self._registry = Registry()
-        self._courier = Courier(self._topics, ReplyPath(self.id), self._registry, self._loop)
-        link = Link(settings, self._loop.selector, self._courier, time.monotonic)
-        self._courier.link = self._loop.link = link
+        self._settings = settings
         self._room = threading.BoundedSemaphore(window)
-        self._connected = False
+        self._opening = threading.Lock()
+        self._open: ClientSession | None = None
+        self._closed = False
 
     def connect(self, timeout: float = CONNECT_TIMEOUT_S) -> Self:
         """Connect and prove that answers can come; later losses of the connection mend themselves. Idempotent.
 
-        Raises a :class:`BrokerError`: cannot be reached, refuses, TLS fails, or withholds answers from this client.
+        Raises a :class:`BrokerError`: cannot be reached, refuses, TLS fails, or withholds answers from this client;
+        then it may be called again.
         """
-        if self._connected:
-            return self
+        self._session(timeout)
+        return self
+
+    def _session(self, timeout: float = CONNECT_TIMEOUT_S) -> ClientSession:
+        with self._opening:
+            if self._closed:
+                raise UsageError("the client is closed; make a new one")
+            if self._open is None:
+                self._open = self._connected(timeout)
+            return self._open
+
+    def _connected(self, timeout: float) -> ClientSession:
         ready: Future[None] = Future()
 
         def on_ready(reason: BrokerError | None) -> None:
             if not ready.done():
                 ready.set_exception(reason) if reason is not None else ready.set_result(None)
 
-        self._courier.on_ready = on_ready
-
-        def on_end(error: BaseException | None) -> None:
-            self._courier.end(error)
-            on_ready(NoAnswerError(f"{self._address}: the client ended before the broker answered"))
-
-        self._loop.on_end = on_end
-        self._loop.call(self._courier.start)
-        self._loop.start()
+        session = ClientSession(self._settings, self._topics, on_ready)
+        session.start()
         try:
             ready.result(timeout)
         except FutureTimeoutError as error:
-            self.close()
+            session.loop.close()
             raise NoAnswerError(f"{self._address}: the broker did not answer in {timeout:g} s") from error
-        except BrokerError as error:
-            self.close()
-            if isinstance(error.__cause__, OperatorError):
+        except BaseException as error:
+            session.loop.close()
+            if isinstance(error, BrokerError) and isinstance(error.__cause__, OperatorError):
                 raise error.__cause__ from None  # a file that cannot be loaded is not the broker's fault
             raise
-        self._connected = True
-        return self
+        return session
 
     def submit(
         self,
@@ -144,24 +142,24 @@ class Client:
 
         Raises :class:`OperatorError` or :class:`EnvelopeError` for what can be seen to be wrong from here.
         """
-        self.connect()
+        session = self._session()
         order = JobOrder.make(module, input, device=device, signing_key=self._signing_key, options=options)
         handle = JobHandle(
             order.id,
             device,
             explain=lambda: self._explain(device, order.id),
-            withdraw=lambda: self._loop.call(lambda: self._courier.withdraw(order.id)),
+            withdraw=lambda: self._withdraw(order.id),
         )
 
         def on_result(result: Result) -> bool:
             handle.future.set_result(result)
             return True
 
-        if not self._loop.inside:  # there, waiting for room would keep the answers from coming that make room
+        if not session.loop.inside:  # there, waiting for room would keep the answers from coming that make room
             self._room.acquire()
             handle.future.add_done_callback(lambda _: self._room.release())
         pending = order.pending(self._topics, on_result, handle.fail, handle.taken.set)
-        self._loop.call(lambda: self._courier.submit(pending))
+        session.loop.call(lambda: session.submit(pending))
         return handle
 
     def run(
@@ -195,11 +193,10 @@ class Client:
         views = self.devices().values()
         expected = {view.id for view in views if view.online and group in view.groups}
         order = JobOrder.make(module, input, group=group, signing_key=self._signing_key, options=options)
-        handle = GroupHandle(
-            order.id, group, expected, withdraw=lambda: self._loop.call(lambda: self._courier.withdraw(order.id))
-        )
+        handle = GroupHandle(order.id, group, expected, withdraw=lambda: self._withdraw(order.id))
         pending = order.pending(self._topics, handle.put, handle.fail, handle.taken.set)
-        self._loop.call(lambda: self._courier.submit(pending))
+        session = self._session()
+        session.loop.call(lambda: session.submit(pending))
         return handle
 
     def cancel(self, device: str, job_id: str, *, reason: str = "", timeout: float = 10.0) -> None:
@@ -212,39 +209,48 @@ class Client:
 
     def devices(self, timeout: float = 10.0) -> dict[str, DeviceView]:
         """Give the fleet's devices by id: whether they are online, and what they report of themselves."""
-        self.connect()
+        session = self._session()
         wanted = tuple(each for each in self._topics.operator_filters() if each.endswith(("/presence", "/reported")))
         settled = threading.Event()
 
         def ask() -> None:
-            self._courier.follow(wanted)
-            self._courier.probe(settled.set)
+            session.follow(wanted)
+            session.probe(settled.set)
 
-        self._loop.call(ask)
+        session.loop.call(ask)
         if not settled.wait(timeout):
             raise NoAnswerError(f"{self._address}: the broker did not send the devices' states in {timeout:g} s")
-        return self._registry.all()
+        return session.registry.all()
 
     def watch(self, callback: Callable[[FleetEvent], None]) -> Callable[[], None]:
         """Have ``callback`` told everything that the fleet's devices say; returns what ends that.
 
-        The devices' present states come first. It is called on the client's thread: it must be short.
+        The devices' present states come first. It is called on the client's thread: it must be short. One that raises
+        is told nothing any more; what it raised stands in the log.
         """
-        self.connect()
+        session = self._session()
 
         def begin() -> None:
-            self._courier.watchers.append(callback)
-            self._courier.follow(self._topics.operator_filters())
+            session.watchers.append(callback)
+            session.follow(self._topics.operator_filters())
 
         def end() -> None:
-            self._courier.watchers.remove(callback)
+            if callback in session.watchers:
+                session.watchers.remove(callback)
 
-        self._loop.call(begin)
-        return lambda: self._loop.call(end)
+        def end_soon() -> None:
+            with contextlib.suppress(UsageError):  # closed: nobody is told anything any more
+                session.loop.call(end)
+
+        session.loop.call(begin)
+        return end_soon
 
     def close(self) -> None:
         """End the session; jobs that still wait fail with :class:`NoAnswerError`. Idempotent."""
-        self._loop.close()
+        with self._opening:
+            self._closed = True
+        if self._open is not None:
+            self._open.loop.close()
 
     def __enter__(self) -> Self:
         return self.connect()
@@ -255,28 +261,49 @@ class Client:
         self.close()
 
     def _publish(self, message: Outgoing, timeout: float) -> None:
-        self.connect()
+        session = self._session()
         done: Future[None] = Future()
 
         def answered(refused: BrokerError | None) -> None:
             done.set_result(None) if refused is None else done.set_exception(refused)
 
-        self._loop.call(lambda: self._courier.publish(message, answered))
+        session.loop.call(lambda: session.publish(message, answered))
         try:
             done.result(timeout)
         except FutureTimeoutError as error:
             raise NoAnswerError(f"{self._address}: the broker did not acknowledge in {timeout:g} s") from error
 
+    def _withdraw(self, job_id: str) -> None:
+        session = self._open
+        if session is not None:
+            with contextlib.suppress(UsageError):  # closed: its jobs have ended
+                session.loop.call(lambda: session.withdraw(job_id))
+
     def _explain(self, device: str, job_id: str) -> str:
-        view = self._registry.get(device)
-        delivery = self._courier.state_of(job_id)
+        session = self._session()
+        delivery = session.state_of(job_id)
+        if not session.path_open:
+            return f"no answer can come from the broker at {self._address} at present"
         if delivery in {Delivery.WAITING, Delivery.SENT}:
             return f"the broker at {self._address} did not take the job so far"
+        view = session.registry.get(device)
+        if session.unheard(job_id) and view.presence is not None and not view.online:
+            return (
+                f"device {device} is offline and the broker at {self._address} has no session of it any more, so it "
+                "did not keep the job; it is sent again when the device comes while somebody waits for it"
+            )
+        said = session.said_of(job_id)
+        last = "did not answer so far" if said is None else f"last said that the job is {said}"
+        return self._explain_device(view, last)
+
+    def _explain_device(self, view: DeviceView, last: str) -> str:
+        if view.unreadable:
+            return f"device {view.id} says of itself what cannot be read ({view.unreadable}), and {last}"
         if view.presence is None:
-            return f"device {device} never announced itself in fleet {self._topics.fleet}; are both names right?"
+            return f"device {view.id} never announced itself in fleet {self._topics.fleet}; are both names right?"
         since = datetime.fromtimestamp(view.presence.since, UTC).isoformat(" ", "seconds")
         if not view.online:
-            return f"device {device} is offline since {since}; the broker keeps the job for it"
-        said = self._courier.said_of(job_id)
-        last = "did not answer so far" if said is None else f"last said that the job is {said}"
-        return f"device {device} is online since {since} and {last}"
+            return f"device {view.id} is offline since {since}; the broker keeps the job for it"
+        if view.presence.degraded:
+            return f"device {view.id} is online since {since} and takes no jobs for now ({view.presence.degraded})"
+        return f"device {view.id} is online since {since} and {last}"

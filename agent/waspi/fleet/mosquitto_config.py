@@ -103,7 +103,6 @@ def access_list(fleet: str, devices: Mapping[str, Iterable[str]], operators: Seq
             f"user {device}",
             *(f"topic read {root}/group/{group}/job" for group in sorted(groups)),
             f"topic read {root}/depot/+/timestamp",
-            "topic write reply/#",
         ]
     for operator in operators:
         lines += [

@@ -66,6 +66,12 @@ class PendingJob:
     """The last that a device said of it before its answer."""
     sent: int = 0
     """How often it was published."""
+    unheard: bool = False
+    """Whether the broker said of the last time that nobody is subscribed."""
+    resend_at: float = 0.0
+    """Monotonic time before which no device's word has it sent again: a lie must not flood its board."""
+    resends: int = 0
+    """How often a device's word had it sent again."""
 
     def become(self, state: Delivery) -> None:
         """Take a transition of the table; raises :class:`OperatorError` for any other and stays as it is."""

@@ -1,4 +1,9 @@
-"""The Response Topic of a request: a topic that a stranger chose and that this device is asked to publish to."""
+"""The Response Topic of a request: a topic that a stranger chose and that this device is asked to publish to.
+
+One that ends with ``/`` is a folder: each device answers below it on its own id. That is how waspi's clients ask
+(``reply/<client>/``), so that an access list can let a device write ``reply/+/<its own id>`` and nothing else: then no
+device can answer for another, not even for one of the same group.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +31,12 @@ class ResponseTopics:
     Raises :class:`ConfigError` for a prefix that is empty, has a wildcard or a ``$``, or does not end with ``/``.
     """
 
-    __slots__ = ("_base", "_latest", "_own", "_prefixes")
+    __slots__ = ("_base", "_device", "_latest", "_own", "_prefixes")
 
     def __init__(self, topics: Topics, device: str, prefixes: Iterable[str] = DEFAULT_PREFIXES) -> None:
         self._base: Final = f"{topics.root}/"
-        self._own: Final = f"{topics.root}/device/{check_id(device, 'device')}/result/"
+        self._device: Final = check_id(device, "device")
+        self._own: Final = f"{topics.root}/device/{device}/result/"
         own = tuple(prefixes)
         for prefix in own:
             if len(prefix) < 2 or not prefix.endswith("/") or any(sign in prefix for sign in "+#$"):  # noqa: PLR2004 - "x/"
@@ -38,12 +44,13 @@ class ResponseTopics:
                     f"reply prefix {shown(prefix)} is not allowed: it must end with '/' and hold no '+', '#' or '$'"
                 )
         self._prefixes: Final = (self._base, *own)
-        self._latest = ""  # a client has one, as a rule
+        self._latest = ("", "")  # a client has one, as a rule
 
-    def check(self, topic: str) -> str:
-        """Return ``topic`` when the device may answer to it; raises :class:`TopicError` that says why not."""
-        if topic and topic == self._latest:
-            return topic
+    def check(self, asked: str) -> str:
+        """Return the topic to answer ``asked`` on; raises :class:`TopicError` that says why the device may not."""
+        if asked and asked == self._latest[0]:
+            return self._latest[1]
+        topic = f"{asked}{self._device}" if asked.endswith("/") else asked
         # isprintable: no control character, no NUL, no lone surrogate (which is no UTF-8), no line separator.
         if not topic.isprintable():
             raise TopicError(f"Response Topic {shown(topic)} holds a control character or is no valid UTF-8")
@@ -55,9 +62,7 @@ class ResponseTopics:
             raise TopicError(f"Response Topic {shown(topic)} lies outside the allowed: {', '.join(self._prefixes)}")
         if topic.startswith(PREFIX):
             self._check_reserved(topic)
-        if topic.endswith("/"):
-            raise TopicError(f"Response Topic {shown(topic)} ends with '/': name a topic below it")
-        self._latest = topic
+        self._latest = (asked, topic)
         return topic
 
     def _check_reserved(self, topic: str) -> None:

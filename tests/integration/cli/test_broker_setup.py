@@ -79,15 +79,15 @@ def test_mosquitto_starts_with_it_and_lets_the_right_ones_in(made: MadeBroker) -
                 result = f"{root}/device/pi-1/result/j1"
                 heard = operator.comes_back(f"{root}/device/pi-1/{topic}", on=result, timeout_s=LONG_S)
                 assert heard is not None, topic
-            device.reflect(f"{root}/group/attic/job", "reply/ops/answer")
-            device.reflect(f"{root}/group/cellar/job", "reply/ops/answer")
-            heard = operator.comes_back(f"{root}/group/attic/job", on="reply/ops/answer", timeout_s=LONG_S)
+            device.reflect(f"{root}/group/attic/job", "reply/ops/pi-1")
+            device.reflect(f"{root}/group/cellar/job", "reply/ops/pi-1")
+            heard = operator.comes_back(f"{root}/group/attic/job", on="reply/ops/pi-1", timeout_s=LONG_S)
             assert heard is not None
             # A group that it is not in is none of its business.
-            assert operator.comes_back(f"{root}/group/cellar/job", on="reply/ops/answer", timeout_s=0.5) is None
+            assert operator.comes_back(f"{root}/group/cellar/job", on="reply/ops/pi-1", timeout_s=0.5) is None
             # A device neither hears nor speaks for another, nor gives orders.
-            device.reflect(f"{root}/device/pi-2/job", "reply/ops/stolen")
-            assert operator.comes_back(f"{root}/device/pi-2/job", on="reply/ops/stolen", timeout_s=0.5) is None
+            device.reflect(f"{root}/device/pi-2/job", "reply/ops/pi-1")
+            assert operator.comes_back(f"{root}/device/pi-2/job", on="reply/ops/pi-1", timeout_s=0.5) is None
             operator.subscribe(f"{root}/device/pi-2/presence")
             assert device.comes_back(f"{root}/device/pi-2/presence", timeout_s=0.5) is None
             assert device.comes_back(f"{root}/device/pi-1/job", timeout_s=0.5) is None

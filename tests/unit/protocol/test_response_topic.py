@@ -21,11 +21,24 @@ def test_allowed(topic: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("folder", "topic"),
+    [
+        ("reply/", "reply/pi-1"),
+        ("reply/op-1/", "reply/op-1/pi-1"),
+        ("reply/op-1//", "reply/op-1//pi-1"),
+        ("waspi/v1/home/reply/", "waspi/v1/home/reply/pi-1"),
+        ("waspi/v1/home/device/pi-1/result/", "waspi/v1/home/device/pi-1/result/pi-1"),
+    ],
+)
+def test_below_a_folder_a_device_answers_on_its_own_id(folder: str, topic: str) -> None:
+    assert REPLIES.check(folder) == REPLIES.check(folder) == topic
+
+
+@pytest.mark.parametrize(
     ("topic", "says"),
     [
         ("", "outside"),
         ("reply", "outside"),
-        ("reply/", "ends with"),
         ("replyx/y", "outside"),
         ("other/x", "outside"),
         ("/reply/x", "outside"),
@@ -51,7 +64,7 @@ def test_allowed(topic: str) -> None:
         ("waspi/v1/home/device/pi-1/run/m", "protocol uses"),
         ("waspi/v1/home/device/pi-1/presence", "protocol uses"),
         ("waspi/v1/home/device/pi-1/result", "protocol uses"),
-        ("waspi/v1/home/device/pi-1/result/", "ends with"),
+        ("waspi/v1/home/device/", "protocol uses"),
         ("waspi/v1/home/device/pi-2/result/j", "protocol uses"),
         ("waspi/v1/home/device/pi-2/job", "protocol uses"),
         ("waspi/v1/home/device/pi-2/cancel/j", "protocol uses"),
@@ -80,9 +93,9 @@ def test_prefixes_of_the_configuration() -> None:
 
 @given(st.text(max_size=60))
 def test_no_answer_can_look_like_another_message(text: str) -> None:
-    for topic in (text, f"reply/{text}", f"waspi/v1/home/{text}", f"waspi/v1/home/device/{text}"):
+    for asked in (text, f"reply/{text}", f"waspi/v1/home/{text}", f"waspi/v1/home/device/{text}"):
         try:
-            REPLIES.check(topic)
+            topic = REPLIES.check(asked)
         except TopicError:
             continue
         assert topic.encode()

@@ -1,4 +1,4 @@
-"""What leaves for the broker: messages that are no jobs first, then jobs, within the broker's window."""
+"""What waits to leave for the broker: messages that are no jobs first, then jobs, within the broker's window."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from waspi.errors import BrokerError, ExpiredError, InputTooLargeError
+from waspi.errors import BrokerError, ExpiredError, InputTooLargeError, UnheardError
 from waspi.fleet.pending_job import Delivery, PendingJob
 from waspi.mqtt.message import Outgoing
 
@@ -24,17 +24,17 @@ class _Sent(NamedTuple):
     answered: Callable[[BrokerError | None], None] | None
 
 
-class Departures:
+class SendQueue:
     """Publishes through the link what waits for it; everything happens on the loop's thread."""
 
-    def __init__(self, path: ReplyPath, on_failure: Callable[[PendingJob, WaspiError], None]) -> None:
+    def __init__(self, link: Link, path: ReplyPath, on_failure: Callable[[PendingJob, WaspiError], None]) -> None:
         """``on_failure`` is told of a job that cannot be sent, or that the broker refused."""
+        self._link = link
         self._path = path
         self._on_failure = on_failure
         self._control: deque[_Sent] = deque()
         self._jobs: deque[PendingJob] = deque()
         self._sent: dict[int, _Sent] = {}
-        self.link: Link | None = None
 
     def publish(self, message: Outgoing, answered: Callable[[BrokerError | None], None] | None = None) -> None:
         """Have something published that is no job; ``answered`` is told what the broker said."""
@@ -46,36 +46,42 @@ class Departures:
 
     def pump(self) -> None:
         """Publish what there is room for."""
-        link = self.link
-        while link is not None and link.online and link.room > 0:
+        while self._link.online and self._link.room > 0:
             if self._control:
-                self._put(link, self._control.popleft())
+                self._put(self._control.popleft())
             elif self._jobs and self._path.open:
-                self._put_job(link, self._jobs.popleft())
+                self._put_job(self._jobs.popleft())
             else:
                 return
 
     def on_published(self, token: int, refused: BrokerError | None) -> None:
-        """Note what the broker said to a publish."""
+        """Note what the broker said to a publish.
+
+        That nobody is subscribed is no refusal: it may be the state of a device that has no session, and a job is sent
+        again when its device comes. Callers have deadlines, and are told then.
+        """
         sent = self._sent.pop(token, None)
         if sent is None:
             return
+        unheard = isinstance(refused, UnheardError)
+        failure = None if unheard else refused
         if sent.answered is not None:
-            sent.answered(refused)
+            sent.answered(failure)
         job = sent.job
         if job is not None and job.state is Delivery.SENT:
-            if refused is None:
+            if failure is None:
+                job.unheard = unheard
                 job.become(Delivery.TAKEN)
                 job.on_taken()
             else:
-                self._on_failure(job, refused)
+                self._on_failure(job, failure)
 
     def on_offline(self) -> None:
         """Keep what was not acknowledged for the next connection; jobs are sent again by who knows their state."""
         self._control.extendleft(sent for sent in reversed(self._sent.values()) if sent.job is None)
         self._sent.clear()
 
-    def _put_job(self, link: Link, job: PendingJob) -> None:
+    def _put_job(self, job: PendingJob) -> None:
         if job.state is not Delivery.WAITING:
             return
         expires_in = None if job.expires_at is None else int(job.expires_at - time.time())
@@ -85,21 +91,21 @@ class Departures:
         message = Outgoing(
             job.topic,
             job.body,
-            reply_to=None if job.detached else self._path.results,
+            reply_to=None if job.detached else self._path.folder,
             correlation=job.correlation,
             expires_in_s=expires_in,
             content_type=job.content_type,
         )
         job.become(Delivery.SENT)
         job.sent += 1
-        self._put(link, _Sent(message, job, None))
+        self._put(_Sent(message, job, None))
 
-    def _put(self, link: Link, sent: _Sent) -> None:
+    def _put(self, sent: _Sent) -> None:
         try:
-            self._sent[link.publish(sent.message)] = sent
+            self._sent[self._link.publish(sent.message)] = sent
         except BrokerError as error:
             if sent.job is not None:
-                self._on_failure(sent.job, _too_large(sent.job, error) if link.online else error)
+                self._on_failure(sent.job, _too_large(sent.job, error) if self._link.online else error)
             elif sent.answered is not None:
                 sent.answered(error)
 
