@@ -181,13 +181,13 @@ def tour(desk: Desk, boards: dict[str, Board]) -> None:
     for name in NAMES:
         desk.until(f"{name} runs 1.0.0", lambda name=name: desk.runs(name, "1.0.0", "ACTIVE"))  # type: ignore[misc]
 
-    step("release 2.0.0, of 1.5 MB, is rolled out: a tenth of the boards, half of them, all")
-    print("    outside: not in the stage yet; waiting: in it, and still without; trial, active: it serves there")
+    step("release 2.0.0, of 1.5 MB, is rolled out: to one board, to half of them, to all")
+    print("    each stage says which boards it takes in before it begins; states: waspi rollout --help")
     desk.add("2.0.0", guest(desk.folder, "2.0.0", ballast=1_500_000))
     cut = threading.Thread(target=cut_power, args=(desk, boards["pi-kitchen"]))
     cut.start()
     options = ("--group", "house", "--repo", str(desk.repo), "--broker", desk.url, "--soak", "2s", "--look", "0.5s")
-    desk.waspi("rollout", "append=2.0.0", "--stages", "10%,50%,100%", *options)
+    desk.waspi("rollout", "append=2.0.0", "--stages", "1,50%,100%", *options)
     cut.join()
     for name in NAMES:
         desk.until(f"{name} runs 2.0.0", lambda name=name: desk.runs(name, "2.0.0", "ACTIVE"))  # type: ignore[misc]
@@ -197,7 +197,9 @@ def tour(desk: Desk, boards: dict[str, Board]) -> None:
         "    so it never serves there: the board keeps 2.0.0, and the rollout takes 3.0.0 back by itself: exit code 1"
     )
     desk.add("3.0.0", guest(desk.folder, "3.0.0", turns=1_000_000))
-    desk.waspi("rollout", "append=3.0.0", "--stages", "40%,100%", "--max-failed", "0%", *options, expect=1)
+    desk.waspi(
+        "rollout", "append=3.0.0", "--canary", "pi-attic", "--stages", "100%", "--max-failed", "0%", *options, expect=1
+    )
     desk.until("the first board gave 3.0.0 up", lambda: desk.runs("pi-attic", "3.0.0", "FAILED"))
 
     desk.until("the boards have read that it was taken back", desk.nothing_is_offered)

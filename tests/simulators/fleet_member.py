@@ -46,6 +46,8 @@ class FleetMember:
     slow: int = 1
     """Ticks for each step."""
     online: bool = True
+    trouble: str = ""
+    """Why it cannot look for updates, as it says."""
     modules: dict[str, list[SimulatedModule]] = field(default_factory=dict)
     serials: dict[str, int] = field(default_factory=dict)
     history: list[tuple[str, str, str]] = field(default_factory=list)
@@ -97,7 +99,14 @@ class FleetMember:
             for each in held
         )
         return Reported(
-            "0.1.0", "simulated 1.0", "none", "boot-1", modules=modules, groups=self.groups, deployments=self.serials
+            "0.1.0",
+            "simulated 1.0",
+            "none",
+            "boot-1",
+            modules=modules,
+            groups=self.groups,
+            deployments=self.serials,
+            updates=self.trouble,
         )
 
     def _toward(self, name: str, version: str, retry: int) -> None:

@@ -9,7 +9,7 @@ from waspi.fleet.repository.key_ring import Role
 
 if TYPE_CHECKING:
     from waspi.fleet.repository.status import RepositoryStatus, RoleStatus
-    from waspi.model.deployment import Deployment
+    from waspi.model.deployment import Deployment, DeploymentEntry
 
 SOON_DAYS = 5
 SOON_ROOT_DAYS = 30
@@ -56,7 +56,13 @@ def json_of_deployment(group: str, deployment: Deployment) -> dict[str, object]:
         "group": group,
         "serial": deployment.serial,
         "entries": [
-            {"name": entry.name, "version": entry.version, "stage": entry.stage, "base": entry.base}
+            {
+                "name": entry.name,
+                "version": entry.version,
+                "stage": entry.stage,
+                "base": entry.base,
+                "devices": list(entry.devices),
+            }
             for entry in deployment.entries
         ],
     }
@@ -73,13 +79,20 @@ def write_status(status: RepositoryStatus) -> None:
     for group, deployment in sorted(status.contents.deployments.items()):
         for entry in deployment.entries:
             others = f", the others {entry.base}" if entry.base and entry.stage < 100 else ""  # noqa: PLR2004 - all
-            write_line(f"deployed   {group} ({deployment.serial}): {entry.label} on {entry.stage:g}%{others}")
+            write_line(f"deployed   {group} ({deployment.serial}): {entry.label} on {_reach(entry)}{others}")
     for line in status.unpublished:
         write_line(f"draft      {line}")
     if status.pending_root is not None:
         change = status.pending_root
         many = "signature" if change.missing == 1 else "signatures"
         write_line(f"root {change.metadata.signed.version} waits for {change.missing} more {many}: waspi repo sign")
+
+
+def _reach(entry: DeploymentEntry) -> str:
+    if not entry.devices:
+        return f"{entry.stage:g}%"
+    named = "1 device by name" if len(entry.devices) == 1 else f"{len(entry.devices)} devices by name"
+    return f"{entry.stage:g}% and {named}" if entry.stage else named
 
 
 def _expiry(role: RoleStatus) -> str:

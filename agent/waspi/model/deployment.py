@@ -13,11 +13,13 @@ class DeploymentEntry:
     version: str
     """The version that devices within the stage run."""
     stage: float = 100.0
-    """Per cent of the devices, 0 to 100 in steps of 0.01, that are to run ``version``."""
+    """Per cent of the devices, 0 to 100 in steps of 0.01, that are to run ``version``: drawn by hash."""
     base: str | None = None
     """The version that the other devices run; ``None``: they keep what they have, which may be nothing."""
     retry: int = 0
     """Raised by one, it has devices on which ``version`` was given up try it once more."""
+    devices: tuple[str, ...] = ()
+    """Devices that are to run ``version`` besides those that are drawn, by id."""
 
     @property
     def label(self) -> str:

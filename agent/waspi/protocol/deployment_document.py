@@ -1,7 +1,8 @@
 """Deployments: ``deployments/<group>.json`` <-> :class:`waspi.model.deployment.Deployment`.
 
-``{"v": 1, "group", "serial", "entries": [{"name", "version", "stage", "base"?, "retry"?}]}``. It tells devices what to
-do: so unknown keys are refused, other than in presence and reported state.
+``{"v": 1, "group", "serial", "entries": [{"name", "version", "stage", "base"?, "retry"?, "devices"?}]}``. It tells
+devices what to do: so unknown keys are refused, other than in presence and reported state. Which devices an entry takes
+in, :mod:`waspi.protocol.wanted` says.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ from typing import Final
 from waspi.errors import EnvelopeError
 from waspi.model.deployment import Deployment, DeploymentEntry
 from waspi.protocol import field, json_document
-from waspi.protocol.ids import is_version, shown
-from waspi.protocol.rollout import hundredths
+from waspi.protocol.ids import is_id, is_version, shown
+from waspi.protocol.wanted import hundredths
 
 MAX_BYTES: Final = 64 * 1024
 MAX_ENTRIES: Final = 256
+MAX_NAMED: Final = 64
+"""Devices that one entry names: every device of the group reads them."""
 MAX_SERIAL: Final = 2**53 - 1
 """What every JSON reader holds exactly."""
 
 _KEYS: Final = frozenset(("v", "group", "serial", "entries"))
-_ENTRY_KEYS: Final = frozenset(("name", "version", "stage", "base", "retry"))
+_ENTRY_KEYS: Final = frozenset(("name", "version", "stage", "base", "retry", "devices"))
 
 
 def encode_deployment(deployment: Deployment) -> bytes:
@@ -68,6 +71,8 @@ def _entry_fields(entry: DeploymentEntry) -> dict[str, object]:
         fields["base"] = entry.base
     if entry.retry:
         fields["retry"] = entry.retry
+    if entry.devices:
+        fields["devices"] = list(entry.devices)
     return fields
 
 
@@ -84,7 +89,16 @@ def _entry(value: object) -> DeploymentEntry:
         stage=float(stage),
         base=_version(fields["base"], f"{what}: 'base'") if "base" in fields else None,
         retry=field.integer(fields["retry"], f"{what}: 'retry'", most=MAX_SERIAL) if "retry" in fields else 0,
+        devices=_devices(fields["devices"], f"{what}: 'devices'") if "devices" in fields else (),
     )
+
+
+def _devices(value: object, name: str) -> tuple[str, ...]:
+    devices = field.items(value, name, most=MAX_NAMED)
+    found = tuple(each for each in devices if type(each) is str and is_id(each))
+    if len({*found}) != len(devices):
+        raise EnvelopeError(f"{name} must be device ids, each once")
+    return found
 
 
 def _version(value: object, name: str) -> str:

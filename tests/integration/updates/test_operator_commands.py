@@ -15,7 +15,7 @@ from tests.simulators.fleet_member import FleetMember
 from tests.simulators.fleet_room import FleetRoom
 from tests.simulators.mosquitto import Mosquitto
 from waspi.model.module_state import ModuleState
-from waspi.protocol.rollout import in_stage
+from waspi.protocol.wanted import bucket
 
 DEFAULTS = ("--group", "kitchen", "--soak", "0.2s", "--look", "0.1s", "--json")
 
@@ -64,7 +64,7 @@ def test_every_repository_command_has_a_document_for_scripts(shell: OperatorShel
     assert sorted(each.name for each in keys.glob("root-*.key")) == ["root-1.key", "root-2.key", "root-3.key"]
     for version in ("1.0.0", "1.1.0"):
         shell.add(version)
-    entry = {"name": "append", "version": "1.1.0", "stage": 10.0, "base": "1.0.0"}
+    entry = {"name": "append", "version": "1.1.0", "stage": 10.0, "devices": [], "base": "1.0.0"}
     said("deploy", "append=1.0.0", "--group", "kitchen")
     deployed = said("deploy", "append=1.1.0", "--group", "kitchen", "--stage", "10%", "--base", "1.0.0")
     assert (deployed["group"], deployed["entries"]) == ("kitchen", [entry])
@@ -132,16 +132,45 @@ def test_a_rollout_killed_in_the_middle_goes_on(shell: OperatorShell) -> None:
         first = shell.start(*command)
         assert first.stdout is not None
         for line in first.stdout:
-            if json.loads(line)["stage"] == 50:
+            if json.loads(line)["stage"] == "50%":
                 break
         first.send_signal(signal.SIGKILL)
         first.communicate(timeout=120)
         second = shell.run(*command)
         looks = [json.loads(line) for line in second.text.splitlines()]
-        assert looks[0]["stage"] == 50
+        assert looks[0]["stage"] == "50%"
         assert looks[-1]["phase"] == "DONE"
         assert looks[-1]["devices"]["active"] == 60
         assert room.running("append") == {"2.0.0": 60}
+
+
+def test_what_a_stage_takes_in_is_printed_before_it_begins_and_calling_it_off_is_no_failure(
+    shell: OperatorShell,
+) -> None:
+    shell.init()
+    shell.ship("1.0.0")
+    shell.add("2.0.0")
+    options = ("--group", "kitchen", "--soak", "10m", "--look", "0.1s")
+    members = [FleetMember(f"pi-{number}") for number in range(3)]
+    with FleetRoom(shell.broker, members, shell.client()) as room:
+        stranger = shell.run("rollout", "append=2.0.0", *options, "--canary", "pi-1,pi-9", code=2)
+        assert "no device pi-9 reports to be in group kitchen; nothing was published" in stranger.error_line
+        command = ("rollout", "append=2.0.0", *options, "--canary", "pi-1", "--stages", "10%,50%,100%")
+        first = shell.start(*command)
+        assert first.stdout is not None
+        begins = first.stdout.readline().decode()
+        assert begins.startswith(
+            "append@2.0.0 stage 1 of 4 (pi-1) DEPLOYING: 1 of 3 devices that are online; new: pi-1"
+        )
+        for line in first.stdout:
+            if b"SOAKING" in line:
+                break
+        assert room.running("append") == {"1.0.0": 2, "2.0.0": 1}
+        first.send_signal(signal.SIGKILL)
+        first.communicate(timeout=120)
+        done = shell.run("rollout", "append=2.0.0", *options, "--abort")
+        assert "the rollout of append@2.0.0 to kitchen is called off, as you asked" in done.err
+        assert room.running("append") == {"1.0.0": 3}
 
 
 def test_two_hundred_devices_with_five_per_cent_of_bad_boards(shell: OperatorShell) -> None:
@@ -150,7 +179,7 @@ def test_two_hundred_devices_with_five_per_cent_of_bad_boards(shell: OperatorShe
     shell.add("2.0.0")
     numbers = range(200)
     # Five per cent, all of them in the stage of 50 per cent, so that the abort does not hang on the draw.
-    early = [number for number in numbers if in_stage(f"pi-{number}", "append@2.0.0", 50)]
+    early = sorted(numbers, key=lambda number: bucket(f"pi-{number}", "append@2.0.0"))[:100]
     bad = set(early[::10][:10])
     assert len(bad) == 10
     members = [

@@ -12,15 +12,13 @@ from tests.simulators.fleet_member import FleetMember
 from tests.simulators.repository_site import Site
 from waspi.errors import RepositoryError, UsageError
 from waspi.fleet.registry import DeviceView, Registry
-from waspi.fleet.rollout.census import Census
-from waspi.fleet.rollout.outcome import Outcome
-from waspi.fleet.rollout.phase import TRANSITIONS, Phase
-from waspi.fleet.rollout.plan import RolloutPlan
+from waspi.fleet.rollout.census import Census, Outcome
+from waspi.fleet.rollout.plan import RolloutPlan, Stage
+from waspi.fleet.rollout.record import TRANSITIONS, Phase
 from waspi.fleet.rollout.runner import Rollout
 from waspi.journal.durable import write_durably
 from waspi.model.deployment import DeploymentEntry
 from waspi.model.module_state import ModuleState
-from waspi.protocol.rollout import in_stage
 
 FLEET = 200
 LOOK_S = 10.0
@@ -35,7 +33,7 @@ class World:
         self.members = members
         self.registry = Registry()
         self.now = 1_900_000_000.0
-        self.phases: list[tuple[Phase, float]] = []
+        self.phases: list[tuple[Phase, str]] = []
         self.census = Census()
         self.site.ship("1.0.0")
         self.run(16)
@@ -57,7 +55,7 @@ class World:
 
     def step(self, rollout: Rollout) -> Phase:
         self.census = rollout.step(self.views(), self.now)
-        seen = (rollout.record.phase, rollout.record.percent)
+        seen = (rollout.record.phase, str(rollout.record.present))
         if not self.phases or self.phases[-1] != seen:
             self.phases.append(seen)
         self.run(1)
@@ -87,20 +85,20 @@ def fleet(count: int = FLEET, bad_share: float = 0.0, *, at: ModuleState = Modul
 def test_a_good_release_reaches_everybody_stage_by_stage(tmp_path: Path) -> None:
     world = World(tmp_path, fleet())
     rollout = world.begin()
-    reach: dict[float, set[int]] = {}
+    reach: dict[int, set[int]] = {}
 
     def note() -> bool:
-        reach.setdefault(rollout.record.percent, set()).add(world.running().get("2.0.0", 0))
+        reach.setdefault(rollout.record.selection.chosen, set()).add(world.running().get("2.0.0", 0))
         return False
 
     world.finish(rollout, until=note)
     assert rollout.record.phase is Phase.DONE
     assert world.running() == {"2.0.0": FLEET}
     stages = [stage for phase, stage in world.phases if phase is Phase.SOAKING]
-    assert stages == [1.0, 10.0, 50.0, 100.0]
-    for percent, numbers in reach.items():
-        within = sum(in_stage(member.id, "append@2.0.0", percent) for member in world.members)
-        assert max(numbers) <= within, f"more than stage {percent} have it"
+    assert stages == ["1%", "10%", "50%", "100%"]
+    assert sorted(reach) == [2, 20, 100, 200]
+    for chosen, numbers in reach.items():
+        assert max(numbers) <= chosen, f"more than the {chosen} of the stage have it"
     assert world.census.counts["active"] == FLEET
 
 
@@ -120,7 +118,7 @@ def test_five_per_cent_of_bad_boards_abort_it_and_everybody_goes_back(tmp_path: 
     assert "cannot leave COMPILED" in record.reason
     assert world.running() == {"1.0.0": FLEET}
     assert most < FLEET * 0.5, "it was seen before half of the fleet had it"
-    assert record.percent < 100
+    assert not record.present.whole
     assert world.site.repository.published().deployments["kitchen"].entries == (DeploymentEntry("append", "1.0.0"),)
     failed = [member for member in world.members if ("append", "2.0.0", "FAILED") in member.history]
     assert failed
@@ -149,15 +147,15 @@ def test_failures_within_the_allowance_do_not_stop_it(tmp_path: Path) -> None:
 def test_it_pauses_while_devices_are_lost_and_goes_on_when_they_are_back(tmp_path: Path) -> None:
     world = World(tmp_path, fleet(60))
     rollout = world.begin()
-    world.finish(rollout, until=lambda: rollout.record.phase is Phase.SOAKING and rollout.record.percent == 50)
-    lost = [member for member in world.members if in_stage(member.id, "append@2.0.0", 50)][:5]
+    world.finish(rollout, until=lambda: rollout.record.phase is Phase.SOAKING and str(rollout.record.present) == "50%")
+    lost = [each for each in world.members if rollout.record.selection.holds(each.id, "append@2.0.0")][:5]
     for member in lost:
         member.online = False
     assert world.step(rollout) is Phase.PAUSED
     assert "5 of" in rollout.record.reason
     for _ in range(50):
         assert world.step(rollout) is Phase.PAUSED
-    assert rollout.record.percent == 50
+    assert str(rollout.record.present) == "50%"
     for member in lost:
         member.online = True
     world.finish(rollout)
@@ -248,7 +246,7 @@ def _over(world: World) -> bool:
 def test_called_off_by_hand(tmp_path: Path) -> None:
     world = World(tmp_path, fleet(60))
     rollout = world.begin()
-    world.finish(rollout, until=lambda: rollout.record.percent == 50 and rollout.record.phase is Phase.SOAKING)
+    world.finish(rollout, until=lambda: str(rollout.record.present) == "50%" and rollout.record.phase is Phase.SOAKING)
     again = Rollout.resume(world.site.reopened(), "kitchen", "append")
     again.abort(world.now)
     world.finish(again)
@@ -273,13 +271,75 @@ def test_what_was_called_off_gets_a_second_chance_on_boards_that_failed(tmp_path
 def test_a_first_release_that_is_called_off_leaves_nothing(tmp_path: Path) -> None:
     world = World(tmp_path, fleet(40))
     world.site.add("fresh", "1.0.0")
-    rollout = world.begin(RolloutPlan("kitchen", "fresh", "1.0.0", stages=(50.0, 100.0), soak_s=10))
+    rollout = world.begin(RolloutPlan("kitchen", "fresh", "1.0.0", stages=(Stage(50.0), Stage(100.0)), soak_s=10))
     world.finish(rollout, until=lambda: rollout.record.phase is Phase.SOAKING)
     assert any(member.serving("fresh") for member in world.members)
     rollout.abort(world.now)
     world.finish(rollout)
     assert not any(member.serving("fresh") for member in world.members)
     assert world.running() == {"1.0.0": 40}
+
+
+def test_what_a_stage_takes_in_is_known_before_it_begins(tmp_path: Path) -> None:
+    world = World(tmp_path, fleet(3))
+    rollout = world.begin()
+    assert world.step(rollout) is Phase.DEPLOYING
+    chosen = rollout.record.selection
+    assert (chosen.chosen, chosen.known, len(chosen.added)) == (1, 3, 1)
+    assert world.running() == {"1.0.0": 3}
+    world.finish(rollout)
+    begun = [stage for phase, stage in world.phases if phase is Phase.DEPLOYING]
+    assert begun == ["1%", "50%", "100%"], "a stage that adds nobody is passed over"
+
+
+def test_canaries_first_and_a_board_that_joins_waits_for_its_stage(tmp_path: Path) -> None:
+    world = World(tmp_path, fleet(5))
+    plan = RolloutPlan(
+        "kitchen", "append", "2.0.0", (Stage(devices=("pi-3",)), Stage(count=2), Stage(100.0)), soak_s=60
+    )
+    rollout = world.begin(plan)
+    world.finish(rollout, until=lambda: rollout.record.phase is Phase.SOAKING)
+    assert [each.id for each in world.members if each.serving("append") == "2.0.0"] == ["pi-3"]
+    world.members += [FleetMember(f"new-{number}") for number in range(20)]
+    world.finish(rollout, until=lambda: rollout.record.phase is Phase.SOAKING and rollout.record.stage == 1)
+    assert world.running().get("2.0.0") == 2
+    world.finish(rollout)
+    assert world.running() == {"2.0.0": 25}
+
+
+def test_nobody_online_is_waited_for(tmp_path: Path) -> None:
+    """It would have been over in a moment, with a release that no board had tried."""
+    world = World(tmp_path, fleet(5))
+    for member in world.members:
+        member.online = False
+    rollout = world.begin()
+    for _ in range(5):
+        assert world.step(rollout) is Phase.PLANNING
+    assert "is online" in rollout.record.reason
+    world.members[2].online = True
+    world.finish(rollout)
+    assert world.running() == {"1.0.0": 4, "2.0.0": 1}
+
+
+def test_each_device_says_what_it_waits_for(tmp_path: Path) -> None:
+    world = World(tmp_path, fleet(4))
+    for member in world.members:
+        member.slow = 10_000
+    rollout = world.begin(RolloutPlan("kitchen", "append", "2.0.0", (Stage(100.0),)))
+    for _ in range(3):
+        world.step(rollout)
+    assert set(world.census.waits) == {member.id for member in world.members}
+    said = world.census.waits["pi-1"]
+    assert said == "waits for deployment 2, has read 1"
+    world.members[1].trouble = "no depot answers for metadata/2.root.json"
+    world.members[2].slow = 1
+    world.members[3].online = False
+    for _ in range(2):
+        world.step(rollout)
+    assert world.census.waits["pi-1"] == "waits for deployment 2, has read 1: no depot answers for metadata/2.root.json"
+    assert world.census.waits["pi-2"] == "waits for the check of its hash (FETCHED)"
+    assert world.census.waits["pi-0"].endswith("is a depot running on this broker (waspi depot)?")
+    assert world.census.waits["pi-3"].startswith("is offline since ")
 
 
 def test_another_groups_devices_are_no_part_of_it(tmp_path: Path) -> None:
@@ -297,6 +357,7 @@ def test_a_deployment_by_another_hand_is_noticed(tmp_path: Path) -> None:
     world = World(tmp_path, fleet(20))
     rollout = world.begin()
     world.step(rollout)
+    world.step(rollout)
     world.site.repository.deploy("kitchen", "append", "1.0.0")
     world.site.repository.publish()
     with pytest.raises(RepositoryError, match="somebody else deployed append"):
@@ -311,7 +372,7 @@ def test_one_at_a_time(tmp_path: Path) -> None:
     rollout = world.begin()
     world.step(rollout)
     with pytest.raises(UsageError, match="go on with its own options"):
-        world.begin(RolloutPlan("kitchen", "append", "2.0.0", stages=(100.0,)))
+        world.begin(RolloutPlan("kitchen", "append", "2.0.0", stages=(Stage(100.0),)))
     assert world.begin().record == rollout.record
     world.finish(rollout)
     with pytest.raises(UsageError, match="100% of kitchen already"):

@@ -22,10 +22,10 @@ from waspi.protocol.cancel import decode_cancel, encode_cancel
 from waspi.protocol.chunk import decode_chunk, split
 from waspi.protocol.job_envelope import decode_job, encode_job
 from waspi.protocol.result_envelope import decode_result, encode_result
-from waspi.protocol.rollout import bucket
 from waspi.protocol.status import StatusChange, decode_status, encode_status
 from waspi.protocol.sync import SyncReport, decode_sync_query, decode_sync_report, encode_sync_query, encode_sync_report
 from waspi.protocol.trust import TrustedKey
+from waspi.protocol.wanted import bucket
 
 VECTORS = json.loads(Path(__file__).with_name("golden_vectors.json").read_text(encoding="utf-8"))
 EMPTY_MODULE = bytes.fromhex("0061736d01000000")

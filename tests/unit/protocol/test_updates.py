@@ -47,11 +47,11 @@ from waspi.protocol.repository_path import (
     module_target,
     target_path,
 )
-from waspi.protocol.rollout import in_stage
-from waspi.protocol.wanted import Share, check_serial, wanted_modules
+from waspi.protocol.wanted import Share, check_serial, in_stage, wanted_modules
 
 stages = st.integers(0, 10_000).map(lambda hundredths: hundredths / 100)
-entries = st.builds(DeploymentEntry, ids, versions, stages, st.none() | versions, st.integers(0, 5))
+named = st.lists(ids, max_size=4, unique=True).map(tuple)
+entries = st.builds(DeploymentEntry, ids, versions, stages, st.none() | versions, st.integers(0, 5), named)
 deployments = st.builds(
     Deployment,
     ids,
@@ -226,6 +226,9 @@ def test_targets_that_are_no_modules() -> None:
     assert group_of("modules/a/1.wasm") is None
 
 
+BAD_NAMES: list[object] = ["pi-1", {}, ["a/b"], ["#"], [1], ["pi-1", "pi-1"], [f"pi-{number}" for number in range(65)]]
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -237,6 +240,7 @@ def test_targets_that_are_no_modules() -> None:
         {"entries": [{"name": "a", "version": "1", "stage": 100.5}]},
         {"entries": [{"name": "a", "version": "1", "stage": 0.001}]},
         {"entries": [{"name": "a", "version": "1", "stage": True}]},
+        *({"entries": [{"name": "a", "version": "1", "stage": 0, "devices": each}]} for each in BAD_NAMES),
         {"entries": [{"name": "a", "version": "../1", "stage": 1}]},
         {"entries": [{"name": "a", "version": "1", "stage": 1, "base": ""}]},
         {"entries": [{"name": "a", "version": v, "stage": 1} for v in ("1", "2")]},
@@ -255,7 +259,7 @@ def test_a_device_is_in_the_stage_or_keeps_to_the_base(device: str, stage: float
     (wanted,) = wanted_modules(
         {"kitchen": deployment}, device=device, groups=("kitchen",), current={"append": "0.9"}
     ).values()
-    if in_stage(device, "append@2.0.0", stage):
+    if in_stage(device, entry):
         assert (wanted.version, wanted.share) == ("2.0.0", Share.STAGE)
     elif base is not None:
         assert (wanted.version, wanted.share) == (base, Share.BASE)

@@ -6,33 +6,24 @@ rollout under way, one that watches and one that calls it off: each takes up the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from waspi.errors import RepositoryError, UsageError
 from waspi.fleet.repository.lock import locked
-from waspi.fleet.rollout.census import Census, take_census
-from waspi.fleet.rollout.decision import abort, decide, deployed
-from waspi.fleet.rollout.outcome import share_of
-from waspi.fleet.rollout.record import FOLDER, RolloutRecord, load_record
-from waspi.model.deployment import Deployment
+from waspi.fleet.rollout.census import Census, share_of, take_census
+from waspi.fleet.rollout.decision import abort, decide, deployed, planned
+from waspi.fleet.rollout.plan import ALL
+from waspi.fleet.rollout.record import FOLDER, Phase, RolloutRecord, load_record
+from waspi.model.deployment import Deployment, DeploymentEntry
 from waspi.protocol.wanted import Share
 
 if TYPE_CHECKING:
     from waspi.fleet.registry import DeviceView
     from waspi.fleet.repository.repository import Repository
     from waspi.fleet.rollout.plan import RolloutPlan
-    from waspi.model.deployment import DeploymentEntry
-
-LookAtFleet = Callable[[], Iterable["DeviceView"]]
-
-
-class Progress(Protocol):
-    """Whoever wants to be told how it goes."""
-
-    def __call__(self, record: RolloutRecord, census: Census) -> None:
-        """After each look: the record, and the fleet that it was decided by."""
 
 
 class Rollout:
@@ -66,7 +57,7 @@ class Rollout:
         contents = repository.contents()
         contents.release(plan.name, plan.version)
         held = _entry(repository.published().deployments, plan)
-        if held is not None and held.version == plan.version and held.stage >= plan.stages[-1]:
+        if held is not None and held.version == plan.version and held.stage >= (plan.stages[-1].percent or ALL):
             raise UsageError(f"{plan.label} is deployed to {held.stage:g}% of {plan.group} already")
         # A number that no deployment has said of this version: devices on which it failed before try it again.
         tries = dict(known.tries) if known is not None else {}
@@ -95,6 +86,8 @@ class Rollout:
     def step(self, views: Iterable[DeviceView], now: float) -> Census:
         """Look once, and do whatever is to be done; gives what was seen.
 
+        Which devices a stage takes in is chosen in one step and published in the next, so that it can be told before.
+
         Raises :class:`RepositoryError` when somebody else has deployed another version meanwhile, :class:`UsageError`
         when another rollout has taken this one's place.
         """
@@ -103,15 +96,32 @@ class Rollout:
             return self._step(list(views), now)
 
     def _step(self, seen: list[DeviceView], now: float) -> Census:
+        if self.record.phase is Phase.PLANNING:
+            self._become(planned(self.record, self._online(seen), now))
+            return self._look(seen, now)
         if self.record.phase.acts:
             self._act(seen, now)
-        census = self._look(seen)
+        census = self._look(seen, now)
         while (after := decide(self.record, census, now)) is not self.record:
             self._become(after)
+            if after.phase is Phase.PLANNING:
+                self._become(planned(after, self._online(seen), now))
+                break
             if after.phase.acts:
                 self._act(seen, now)
-                census = self._look(seen)
+                census = self._look(seen, now)
         return census
+
+    def _online(self, views: list[DeviceView]) -> list[str]:
+        """The devices that there are to choose from: online, and the group decides on this module of theirs."""
+        plan, deployments = self.record.plan, dict(self._repository.published().deployments)
+        group = deployments.get(plan.group) or Deployment(plan.group, 0)
+        if group.entry(plan.name) is None:
+            entries = (*group.entries, DeploymentEntry(plan.name, plan.version))
+            deployments[plan.group] = replace(group, entries=entries)
+        return [
+            view.id for view in views if view.online and share_of(view, plan.group, plan.name, deployments) is not None
+        ]
 
     def _take_up(self) -> None:
         """Another process may have done something."""
@@ -121,19 +131,21 @@ class Rollout:
             raise UsageError(f"the rollout of {plan.label} to {plan.group} is over, and another one has begun")
         self.record = known
 
-    def _look(self, views: list[DeviceView]) -> Census:
+    def _look(self, views: list[DeviceView], now: float) -> Census:
         plan, deployments = self.record.plan, self._repository.published().deployments
-        if not self.record.phase.final and _entry(deployments, plan) != self.record.entry():
-            raise RepositoryError(
-                f"somebody else deployed {plan.name} to {plan.group} during the rollout; call it off with --abort, or "
-                f"let the deployment say again what the rollout's last stage was"
-            )
-        return take_census(views, self.record, deployments)
+        begun = self.record.serial and not (self.record.phase.final or self.record.phase.acts)
+        if begun and _entry(deployments, plan) != self.record.entry():
+            raise _another_hand(plan)
+        return take_census(views, self.record, deployments, now)
 
     def _act(self, views: list[DeviceView], now: float) -> None:
         """Publish what the phase is for, unless that was done before this process was killed."""
-        plan, entry = self.record.plan, self.record.entry()
-        if _entry(self._repository.published().deployments, plan) != entry:
+        record, plan, entry = self.record, self.record.plan, self.record.entry()
+        held = _entry(self._repository.published().deployments, plan)
+        if held != entry:
+            ours = held == record.before or (held is not None and held.version == plan.version)
+            if record.phase is Phase.DEPLOYING and not ours:
+                raise _another_hand(plan)
             if entry is None:
                 self._repository.undeploy(plan.group, plan.name)
             else:
@@ -163,6 +175,13 @@ def _alone(repository: Repository) -> Iterator[None]:
         raise RepositoryError(f"cannot write to {repository.folder}: {error.strerror}") from error
     with locked(folder):
         yield
+
+
+def _another_hand(plan: RolloutPlan) -> RepositoryError:
+    return RepositoryError(
+        f"somebody else deployed {plan.name} to {plan.group} during the rollout; call it off with --abort, or let the "
+        "deployment say again what the rollout's last stage was"
+    )
 
 
 def _entry(deployments: Mapping[str, Deployment], plan: RolloutPlan) -> DeploymentEntry | None:

@@ -12,12 +12,13 @@ import pytest
 
 from tests.integration.updates.device.rig import MODULE, Rig, module
 from tests.simulators.agent_process import AgentProcess
+from waspi.model.deployment import DeploymentEntry
 from waspi.model.job import Job
 from waspi.model.limits import Limits
 from waspi.model.module import NamedModule
 from waspi.model.release import GoldenPair
 from waspi.model.state import JobState
-from waspi.protocol.rollout import in_stage
+from waspi.protocol.wanted import in_stage
 
 TRAP_ON_Z = "(if (i32.eq (i32.load8_u (local.get 0)) (i32.const 122)) (then unreachable))"
 QUICK = "trial_jobs = 1\n"
@@ -168,7 +169,7 @@ def test_a_module_that_no_deployment_names_any_more_is_taken_off(rig: Rig, devic
 
 
 def test_a_stage_that_does_not_hold_the_device_is_only_available(rig: Rig, device: AgentProcess) -> None:
-    assert not in_stage(device.id, "append@2.0.0", 0.01)
+    assert not in_stage(device.id, DeploymentEntry("append", "2.0.0", 0.01))
     rig.desk.release("2.0.0", stage=0.01)
     rig.watcher.until(lambda: rig.watcher.reported[-1].deployments == {"kitchen": 2})
     kept = rig.watcher.until_state("1.0.0", "ACTIVE")
