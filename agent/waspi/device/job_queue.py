@@ -300,7 +300,9 @@ class JobQueue:
         module = job.module
         if not isinstance(module, DigestModule):
             raise EnvelopeError("a stored job names its module by digest")
-        return Task(row.id, module.sha256, job.effective_abi, job.limits, job.inputs, self._trace)
+        return Task(
+            row.id, module.sha256, job.effective_abi, job.limits, job.inputs, self._trace, priority=row.priority
+        )
 
     def _started(self, job_id: str, _rows: tuple[OutboxRow, ...] = ()) -> None:
         """The start is on the disk: a worker may have the job, unless a cancel came first."""
@@ -315,7 +317,7 @@ class JobQueue:
         pool = self._pool
         while self._marked and pool is not None and not self.draining:
             active = self._active[self._marked[0][2]]
-            if not pool.takes(active.row.digest):
+            if not pool.takes(active.row.digest, priority=active.row.priority):
                 return
             if not self._budget.admits(active.memory_bytes, self._clock.monotonic()):
                 return

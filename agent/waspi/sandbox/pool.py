@@ -98,18 +98,21 @@ class Pool:
         """How many tasks of compiled modules :meth:`submit` takes now, whichever they are (``int``)."""
         return max(0, self._settings.workers - self._workers.occupied - len(self._for_worker))
 
-    def takes(self, digest: str, publisher: str = "") -> bool:
-        """Whether :meth:`submit` takes a task of this module and publisher now.
+    def takes(self, digest: str, publisher: str = "", priority: int = 0) -> bool:
+        """Whether :meth:`submit` takes a task of this module, publisher and priority now.
 
         Beyond one for each worker it takes some of modules that run for a short time: they wait in their worker, which
-        then never waits for us. Tasks that wait for the compiler take no worker's place, but there is a bound on them.
+        then never waits for us. Tasks that wait for the compiler take no worker's place, but there is a bound on them;
+        once they may run, only a task of higher priority goes before them.
         """
         if not self._runnable(digest):
             return self._compiling < _COMPILING and self._compiling_bytes < _COMPILING_BYTES
         if self.free > 0:
             return True
+        if self._for_worker:
+            return priority > self._for_worker[0].task.priority
         group = self._settings.isolation.group_of(Task("", digest, publisher=publisher))
-        return not self._for_worker and self._workers.shortest_line(digest, group) is not None
+        return self._workers.shortest_line(digest, group) is not None
 
     @property
     def posture(self) -> Mapping[str, str]:
@@ -132,7 +135,7 @@ class Pool:
 
         Raises ``QueueFullError`` unless it :meth:`takes` the module, ``DuplicateJobError`` for an id that is inside.
         """
-        if not self.takes(task.digest, task.publisher):
+        if not self.takes(task.digest, task.publisher, task.priority):
             raise QueueFullError("every worker is busy; submit when the pool is free")
         if task.job_id in self._inside:
             raise DuplicateJobError(f"job {task.job_id} is running already")
@@ -321,7 +324,10 @@ class Pool:
         elif worker is not None:
             self._load(worker, assignment)
         else:
-            self._for_worker.append(assignment)
+            first = (
+                place for place, each in enumerate(self._for_worker) if each.task.priority < assignment.task.priority
+            )
+            self._for_worker.insert(next(first, len(self._for_worker)), assignment)
             self._start_workers()
 
     def _await_module(self, assignment: Assignment) -> None:
@@ -404,7 +410,7 @@ class Pool:
     def _compiled(self, digest: str, error: JobError | None) -> None:
         for on_ready in self._prepared.pop(digest, ()):
             self._ended.append(lambda on_ready=on_ready: on_ready(error))  # type: ignore[misc]
-        for assignment in self._for_module.pop(digest, ()):
+        for assignment in sorted(self._for_module.pop(digest, ()), key=lambda each: -each.task.priority):
             self._count_compiling(assignment, -1)
             if error is not None:
                 blames = error.fault is Fault.GUEST and not assignment.task.own_terms

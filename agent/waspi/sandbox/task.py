@@ -26,6 +26,8 @@ class Task:
     """Each runs on an instance of its own, in order; the first that fails ends the job."""
     trace: bool = False
     """Whether lines about pointers, sizes and addresses precede the guest's log."""
+    priority: int = 0
+    """Of the tasks that wait in the pool, for a worker or for their module, the highest goes first."""
     publisher: str = ""
     """Whose job this is, in words that only the caller understands (a signing key's id): jobs of different publishers
     share no worker, unless the settings' isolation says ``shared`` or ``module``."""

@@ -40,6 +40,19 @@ def test_fault_45_unseen_modules_take_no_workers_place(rigs: Callable[..., Rig],
     assert rig.pool._compiling == rig.pool._compiling_bytes == 0
 
 
+def test_after_the_compiler_the_highest_priority_goes_first(fake: Fake) -> None:
+    rig, digest = fake(size=1, compiler_command=(*COMPILER, __file__))
+    hanging = rig.submit(digest, b"hang")
+    unseen = rig.cache.put(b"another module")
+    names = {priority: rig.submit(unseen, b"x", priority=priority) for priority in (-5, 0, 7, 1)}
+    rig.until(lambda: len(rig.pool._for_worker) == 4)
+    assert not rig.pool.takes(digest, priority=7)
+    names[9] = rig.submit(digest, b"x", priority=9)
+    rig.pool.cancel(hanging)
+    rig.until(lambda: len(rig.done) == 6)
+    assert [done.job_id for done in rig.done[1:]] == [names[priority] for priority in (9, 7, 1, 0, -5)]
+
+
 def test_tasks_that_wait_for_the_compiler_are_bounded(rigs: Callable[..., Rig]) -> None:
     rig = rigs(PoolSettings(size=1, compiler_command=("/bin/sleep", "1000")))
     large = rig.cache.put(b"a module")
