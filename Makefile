@@ -1,8 +1,10 @@
 # The one entry to everything. `make help` lists the targets.
 PY := .venv/bin/python
+# An environment that happens to be active is none of ours.
+unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 TARGET ?=
 
-.PHONY: help setup demo demo-ota test test-wasmi conformance check format docs bench fuzz fuzz-engine soak wheel cross test-arm test-boot lock clean
+.PHONY: help setup demo demo-ota test test-wasmi conformance check format docs bench fuzz fuzz-engine soak wheel cross test-arm test-boot version lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +84,13 @@ test-arm: setup ## The test suite on an ARM board under QEMU user mode (TARGET=a
 test-boot: setup ## A whole board in QEMU: install, run, kill, starve, cut the power, purge (needs root; PIP=1: by pip, too)
 	@cross/setup
 	@$(PY) -m cross.boot --target $(or $(TARGET),aarch64) $(if $(PIP),--pip)
+
+version: ## Set the version (VERSION=1.2.3); see CONTRIBUTING.md, "A release"
+	@case "$(VERSION)" in [0-9]*.[0-9]*.[0-9]*) ;; *) echo "say VERSION=1.2.3"; exit 2 ;; esac
+	@sed -i '0,/^version = ".*"/s//version = "$(VERSION)"/' agent/native/Cargo.toml
+	@sed -i '/^name = "waspi-native"/{n;s/^version = ".*"/version = "$(VERSION)"/}' agent/native/Cargo.lock
+	@sed -i 's/^__version__: Final = ".*"/__version__: Final = "$(VERSION)"/' agent/waspi/__init__.py
+	@echo "version $(VERSION): next, CHANGELOG.md, then CONTRIBUTING.md, \"A release\""
 
 lock: ## Write requirements.lock anew from pyproject.toml
 	@$(PY) -m pip install --quiet uv

@@ -128,7 +128,7 @@ def _configuration() -> str:
 
 
 def _write_changelog(file: Path, wheels: Path) -> None:
-    version = tomllib.loads((cache.CHECKOUT / "pyproject.toml").read_text())["project"]["version"]
+    version = tomllib.loads((cache.CHECKOUT / "agent/native/Cargo.toml").read_text())["package"]["version"]
     moment = int(next(wheels.glob("waspi-*.whl")).stat().st_mtime)
     file.write_text(
         f"waspi ({version}) stable; urgency=medium\n\n  * See /usr/share/doc/waspi or the project's CHANGELOG.\n\n"

@@ -31,11 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         from waspi.cli.app import main as cli_main  # noqa: PLC0415 - see the module's docstring
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in {"typer", "rich"}:
+        from waspi.extras import how_to_add, is_of  # noqa: PLC0415 - an agent never comes here
+
+        if not is_of("cli", error.name):
             raise
         print(  # noqa: T201 - a command line speaks
-            "waspi: operator: the command line is not installed here; install it with: pip install 'waspi[cli]'"
-            " (waspi agent works without)",
+            "waspi: operator: the command line is for the operator's machine, and not installed here"
+            f" (waspi agent works without); {how_to_add('cli')}",
             file=sys.stderr,
         )
         return USAGE_EXIT

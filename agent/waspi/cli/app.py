@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from waspi.cli.console import complain, complain_of, drop_stdout, note, set_up_streams, stdout
 from waspi.cli.exit_code import ExitCode, exit_code_of
 from waspi.errors import WaspiError
+from waspi.extras import how_to_add, is_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,7 @@ COMMANDS: Final = {
     "rollback": "waspi.cli.rollback",
     "doctor": "waspi.cli.doctor.command",
     "keys": "waspi.cli.keys",
+    "profile": "waspi.cli.profiles",
     "broker": "waspi.cli.broker",
     "device": "waspi.cli.device",
     "repo": "waspi.cli.repo",
@@ -66,7 +68,8 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 the guest or the job failed, 2 wrong use, 3 broker or no answer, 4 device.",
+    epilog="Exit codes: 0 done, 1 the guest or the job failed, 2 wrong use, 3 broker or no answer, 4 device, "
+    "78 configuration of waspi agent.",
 )
 
 
@@ -111,8 +114,8 @@ def _end_by(error: Exception, argv: Sequence[str]) -> ExitCode:
         text = error.format_message() or "no command given"
         complain("operator", f"{text} (see waspi {_command_of(argv)}--help)")
         return ExitCode.USAGE
-    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] in {"tuf", "securesystemslib"}:
-        complain("operator", "this command signs updates, which needs: pip install 'waspi[cli,ota]'")
+    if isinstance(error, ImportError) and is_of("ota", error.name):
+        complain("operator", f"this command needs {error.name}: {how_to_add('ota')}")
         return ExitCode.USAGE
     if isinstance(error, ImportError) and "_wasmer" in str(error):
         complain("device", f"the native module does not load: {error}; reinstall waspi")

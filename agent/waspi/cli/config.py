@@ -12,7 +12,8 @@ from waspi.cli.exit_code import ExitCode
 from waspi.device.catalog import files_of
 from waspi.device.config import load
 from waspi.device.settings import CONFIG, Config
-from waspi.errors import ConfigError
+from waspi.engine import Module
+from waspi.errors import ConfigError, GuestError
 
 app = typer.Typer(
     rich_markup_mode="rich",
@@ -24,7 +25,10 @@ app = typer.Typer(
 
 @app.command(epilog=examples("waspi config check /etc/waspi/waspi.toml"))
 def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="The device's configuration (TOML).")]) -> int:
-    """Check a configuration file, and the files that it names; a fault is named with its key. Exit code 0 or 2."""
+    """Check a configuration file, the files that it names, and whether its modules keep to the ABI.
+
+    A fault is named with its key. Exit code 0 or 2.
+    """
     config = load(file)
     try:
         _check_files(config)
@@ -36,7 +40,11 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="The device'
 
 def _check_files(config: Config) -> None:
     for module in config.modules:
-        files_of(module)
+        wasm, abi = files_of(module)
+        try:
+            Module.compile(wasm).check_abi(abi)
+        except GuestError as error:
+            raise ConfigError(f"modules.{module.name}.path: {module.path} would not run: {error.message}") from error
     for key, path in CONFIG.files(config):
         try:
             path.open("rb").close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
+from waspi.cli.profile import PROFILES
 from waspi.device.config_key import Form, Key, Section
 from waspi.device.settings import CONFIG
 
@@ -80,10 +81,19 @@ taken from the folder of the configuration.
 This page is written by `make docs` from the table that the agent reads by (`agent/waspi/device/settings.py`).
 """
 
+_PROFILES_PAGE = """\
+# Profiles of an operator
+
+`~/.config/waspi/profiles.toml` (`$XDG_CONFIG_HOME/waspi/profiles.toml`) names brokers, so that no command has to:
+`waspi push --profile home`. `waspi profile add` writes it. What a command line states goes before the environment
+(`WASPI_BROKER`, `WASPI_FLEET`), and that before the profile. File names are taken from the folder of the file.
+"""
+
 
 def reference() -> str:
     """Every table and key in Markdown: type and bounds, default, purpose."""
-    return "\n".join([_PAGE, *_chapters(CONFIG, "")]).rstrip("\n") + "\n"
+    chapters = [_PAGE, *_chapters(CONFIG, ""), _PROFILES_PAGE, *_chapters(PROFILES, "")]
+    return "\n".join(chapters).rstrip("\n") + "\n"
 
 
 def _chapters(section: Section[object], path: str) -> Iterator[str]:

@@ -20,6 +20,9 @@ class ExitCode(IntEnum):
     """The broker cannot be reached, refuses, or no answer came in time."""
     DEVICE = 4
     """The board or this installation is at fault."""
+    CONFIG = 78
+    """``waspi agent`` alone: its configuration or this machine's sandbox is at fault, and will be at the next start
+    (EX_CONFIG of sysexits(3); systemd does not start it again)."""
     INTERRUPTED = 130
     """Ctrl-C (128 + SIGINT, as shells have it)."""
     PIPE = 141

@@ -39,7 +39,7 @@ def unit(name: str, program: Path) -> str:
     if str(program).startswith(HIDDEN):
         raise UsageError(
             f"{program} lies in a home folder, which the service must not see; "
-            "install with: python3 -m venv /opt/waspi && /opt/waspi/bin/pip install waspi"
+            "install it into /opt/waspi, as README, Install, has it"
         )
     text = files("waspi.cli").joinpath("units", f"{name}.service").read_text(encoding="utf-8")
     home = program.parent.parent

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from waspi.errors import ConfigError, EnvelopeError, KeyFileError, SignatureError
+from waspi.extras import how_to_add
 from waspi.protocol import cbor
 from waspi.protocol.ids import check_id, is_id, shown
 from waspi.protocol.trust import KEY_BYTES, TrustedKey
@@ -35,7 +36,6 @@ _MAX_PROTECTED: Final = 96
 _PARTS: Final = 4
 _MAX_ITEMS: Final = 32
 """More than the 5 that are allowed, so that a message with a wrong header is told what is wrong with it."""
-_INSTALL: Final = "the package 'cryptography' is missing: pip install 'waspi[signed]'"
 
 
 def is_signed(message: bytes) -> bool:
@@ -54,7 +54,7 @@ def sign(payload: bytes, *, seed: bytes, kid: str) -> bytes:
     try:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - lazy, see above
     except ImportError as error:
-        raise ConfigError(_INSTALL) from error
+        raise ConfigError(f"signatures need a package: {how_to_add('signed')}") from error
     protected = cbor.encode({_ALG: _ALGORITHMS[0], _KID: check_id(kid, "key").encode()})
     signature = Ed25519PrivateKey.from_private_bytes(seed).sign(_to_be_signed(protected, payload))
     return _message(protected, payload, signature)
@@ -67,7 +67,7 @@ def public_key(seed: bytes) -> bytes:
     try:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - lazy, see above
     except ImportError as error:
-        raise ConfigError(_INSTALL) from error
+        raise ConfigError(f"signatures need a package: {how_to_add('signed')}") from error
     return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
 
 
@@ -86,7 +86,7 @@ def verify(message: bytes, keys: Mapping[str, TrustedKey], *, max_bytes: int) ->
         from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - lazy, see above
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415 - lazy, see above
     except ImportError as error:
-        raise ConfigError(_INSTALL) from error
+        raise ConfigError(f"signatures need a package: {how_to_add('signed')}") from error
     try:
         Ed25519PublicKey.from_public_bytes(key.public_key).verify(signature, _to_be_signed(protected, payload))
     except InvalidSignature as error:

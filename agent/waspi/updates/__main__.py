@@ -5,9 +5,8 @@ from __future__ import annotations
 import socket
 
 from waspi.errors import ConfigError
+from waspi.extras import how_to_add, is_of
 from waspi.updates.updater_messages import SOCKET_FD, Finished, encode_message
-
-_OTA_EXTRA = frozenset(("tuf", "securesystemslib", "cryptography", "urllib3"))
 
 
 def main() -> None:
@@ -15,10 +14,9 @@ def main() -> None:
     try:
         from waspi.updates.updater import main as run  # noqa: PLC0415 - what it needs may not be installed
     except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing not in _OTA_EXTRA:
+        if not is_of("ota", error.name):
             raise
-        told = f"updates need {missing}, which is not installed here; install it with: pip install 'waspi[ota]'"
+        told = f"updates need {error.name}: {how_to_add('ota')}"
         with socket.socket(fileno=SOCKET_FD) as sock:
             sock.send(encode_message(Finished(ConfigError.kind, told)))
         return

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from tests.integration.cli.command import environment
-from waspi import errors
+from tests.integration.cli.command import ROOT, environment
+from waspi import errors, extras
 from waspi.cli.app import COMMANDS, app
 from waspi.cli.exit_code import ExitCode, exit_code_of
 
@@ -43,10 +45,26 @@ def test_without_typer_one_line_says_what_to_install(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
         (
-            "waspi: operator: the command line is not installed here; install it with: pip install 'waspi[cli]'"
-            " (waspi agent works without)"
+            "waspi: operator: the command line is for the operator's machine, and not installed here (waspi agent "
+            f"works without); install what is missing with: {sys.executable} -m pip install typer rich cryptography"
         )
     ]
+
+
+def test_what_messages_name_is_what_the_extras_are() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = {
+        extra: tuple(re.split("[<>=]", requirement)[0] for requirement in requirements)
+        for extra, requirements in project["optional-dependencies"].items()
+    }
+    assert named == extras.PACKAGES
+
+
+def test_no_message_names_an_index_that_has_no_waspi() -> None:
+    """A line that is printed has to work as it stands."""
+    advice = re.compile(r"pip install [^`\n]*\bwaspi\b")
+    for path in (ROOT / "agent").rglob("*.py"):
+        assert not advice.search(path.read_text()), path
 
 
 def test_version_and_agent_need_no_command_line(tmp_path: Path) -> None:

@@ -76,8 +76,10 @@ def test_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_version_is_the_projects() -> None:
+    crate = tomllib.loads((ROOT / "agent" / "native" / "Cargo.toml").read_text())["package"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert waspi.__version__ == project["version"]
+    assert waspi.__version__ == crate["version"]
+    assert project["dynamic"] == ["version"]
     assert (ROOT / "agent" / "waspi" / "py.typed").exists()
 
 

@@ -41,7 +41,7 @@ def test_without_python_tuf_it_says_what_to_install() -> None:
     word = decode_message(said[0])
     assert isinstance(word, Finished)
     assert word.kind == "config"
-    assert "pip install 'waspi[ota]'" in word.message
+    assert "-m pip install tuf 'securesystemslib[crypto]' cryptography urllib3" in word.message
     assert "status 0" in ended
 
 
