@@ -144,7 +144,12 @@ TRUSTED_KEY = Section(
         example=("kitchen",),
     ),
     modules=texts(
-        "may run only these modules", default=None, collect=frozenset, said="modules", empty=False, example=("append",)
+        "may run only these: name, name@version, sha256:...",
+        default=None,
+        collect=frozenset,
+        said="modules",
+        empty=False,
+        example=("append",),
     ),
     roles=texts(
         'all, by default; "inline": may bring its own modules',

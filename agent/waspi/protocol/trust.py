@@ -10,7 +10,7 @@ from typing import Final
 
 from waspi.errors import ConfigError, ExpiredError, NotAllowedError, SignatureError
 from waspi.model.job import Job
-from waspi.model.module import DigestModule, InlineModule
+from waspi.model.module import DigestModule, InlineModule, NamedModule
 from waspi.protocol.ids import is_id, shown
 
 KEY_BYTES: Final = 32
@@ -40,7 +40,10 @@ class TrustedKey:
     groups: frozenset[str] | None = None
     """Groups that the key may address, and the devices in them one by one; ``None``: every audience."""
     modules: frozenset[str] | None = None
-    """Names of modules, or ``sha256:<hex>``, that the key may run; ``None``: every one."""
+    """What the key may run, by the modules' own ABI descriptions; ``None``: every module, in every way.
+
+    ``<name>`` (whatever version is on the device), ``<name>@<version>`` or ``sha256:<hex>``.
+    """
 
     def __post_init__(self) -> None:
         if not is_id(self.kid):
@@ -108,8 +111,16 @@ def _check_module(job: Job, key: TrustedKey) -> None:
         if not key.roles:
             raise NotAllowedError(f"key {key.kid} has no role that lets it run jobs")
         named = f"sha256:{module.sha256}" if isinstance(module, DigestModule) else module.name
-    if key.modules is not None and named not in key.modules:
-        raise NotAllowedError(f"key {key.kid} may not run {named}: its modules are {_listed(key.modules)}")
+    if key.modules is None:
+        return
+    pinned = f"{named}@{module.version}" if isinstance(module, NamedModule) and module.version else named
+    if key.modules.isdisjoint((named, pinned)):
+        raise NotAllowedError(f"key {key.kid} may not run {pinned}: its modules are {_listed(key.modules)}")
+    if job.abi is not None:
+        raise NotAllowedError(
+            f"key {key.kid} is limited to {_listed(key.modules)}, called as their own descriptions say: "
+            "leave the job's description (entry, abi) out, or sign with a key that is not limited"
+        )
 
 
 def _listed(names: frozenset[str]) -> str:
