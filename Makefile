@@ -4,7 +4,7 @@ PY := .venv/bin/python
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 TARGET ?=
 
-.PHONY: help setup demo demo-ota test test-wasmi conformance check format docs bench fuzz fuzz-engine soak wheel cross test-arm test-boot version lock clean
+.PHONY: help setup demo demo-ota test test-wasmi conformance check format docs bench fuzz fuzz-engine attack soak wheel cross test-arm test-boot version lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ fuzz-engine: setup ## Modules made at random, on Wasmer and wasmi against wasmti
 	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/fuzz/requirements.txt
 	@$(PY) -m tests.fuzz.engine --seconds $(ENGINE_S)
 	@PYTHONPATH=build/wasmi $(PY) -m tests.fuzz.engine --seconds $(ENGINE_S)
+
+attack: setup ## Attack a running agent: captured workers and compilers, hostile members (ATTACK="NAME..." for some)
+	@$(PY) -m tests.attack $(ATTACK)
 
 soak: setup ## 100,000 jobs with random kills of agent, workers and broker
 	@$(PY) -m tests.crash.soak

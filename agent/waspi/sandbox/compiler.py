@@ -13,6 +13,9 @@ from waspi.errors import CompileError, WaspiError
 from waspi.sandbox import frame
 from waspi.sandbox.program import CONTROL_FD, SOCKET_FD, Receiver, greet, lower_priority, read_fd, refuse, send
 
+_NICE = 10
+"""Jobs whose modules are compiled go before those that wait for it."""
+
 
 def compile_module(body: memoryview, wasm_fd: int | None, artifact_bytes: int) -> tuple[bytes, bytes]:
     """The pieces of an ARTIFACT's body. Raises ``ModuleError``, ``CompileError``."""
@@ -35,6 +38,7 @@ def main(arguments: list[str]) -> None:
     """Serve one request. ``arguments``: RLIMIT_AS in bytes, RLIMIT_CPU in seconds (0: none), bound of the artifact."""
     address_space_bytes, cpu_seconds, artifact_bytes = map(int, arguments)
     lower_priority()
+    os.nice(_NICE)
     receiver = Receiver()
     posture = _wasmer.lockdown(
         "compiler",

@@ -315,7 +315,8 @@ class Pool:
         """Give the task to a warm worker, else to any idle one, else wait: in a line, for its module, for a worker."""
         digest, group = assignment.task.digest, assignment.group
         worker = self._workers.idle(digest, group)
-        if worker is None and not self.free and not self._for_worker and not assignment.moved:
+        if worker is None and self._workers.full and not self._for_worker and not assignment.moved:
+            # Rather than that an idle worker of another group has to make room.
             worker = self._workers.shortest_line(digest, group)
         if worker is not None and worker.has_warm(digest):
             self._run(worker, assignment, None)

@@ -286,6 +286,11 @@ class Workers:
         """Workers that have not said HELLO (``int``)."""
         return sum(1 for worker in self.all if worker.state is ChildState.STARTING)
 
+    @property
+    def full(self) -> bool:
+        """Whether there are as many workers as there may be (``bool``)."""
+        return len(self.all) >= self._settings.workers
+
     def start(self, wanted: int) -> WorkerError | None:
         """See to it that as many workers are coming up as there is need, room and leave for; a failure is returned.
 
@@ -293,7 +298,7 @@ class Workers:
         """
         coming = self.coming
         while coming < wanted and self._clock() >= self._start_after:
-            if len(self.all) >= self._settings.workers:
+            if self.full:
                 self._make_room(wanted - coming)
                 return None
             try:
@@ -338,7 +343,7 @@ class Workers:
                     times.append(worker.head_since + _WAIT_S)
             elif worker.state is ChildState.IDLE:
                 times.append(worker.idle_since + self._settings.idle_s)
-        if self.coming < wanted and len(self.all) < self._settings.workers:
+        if self.coming < wanted and not self.full:
             times.append(self._start_after)
         return min(times, default=None)
 
