@@ -106,6 +106,7 @@ class VirtualLink:
         self.settings = settings
         self.server = ServerLimits()
         self.online = False
+        self.address = settings.address
         self.connection_number = 0
         self.up: deque[tuple[Outgoing | int, int]] = deque()
         self.down: deque[Incoming] = deque()

@@ -277,9 +277,11 @@ class Agent:
 
     # --- what the link tells ----------------------------------------------------------------------------------------
 
-    def on_online(self, session_present: bool, limits: ServerLimits) -> None:  # noqa: ARG002 - the port hands them over; the link keeps to them
+    def on_online(self, session_present: bool, limits: ServerLimits) -> None:
         """Connected: subscribe where the session is new, say who is here, send what waits."""
-        _log.info("online at %s%s", self._config.broker.address, "" if session_present else " with a new session")
+        _log.info("online at %s%s", self._link.address, "" if session_present else " with a new session")
+        for each in limits.differences:
+            _log.warning("%s", each)
         self._notifier.status("online")
         if not session_present:
             self._ledger.enter([ForgetDeliveries()])

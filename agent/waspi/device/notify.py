@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 from collections.abc import Callable, Mapping
+
+_log = logging.getLogger(__name__)
 
 
 class Notifier:
@@ -19,8 +22,7 @@ class Notifier:
         self._socket: socket.socket | None = None
         address = environment.get("NOTIFY_SOCKET", "")
         if address:
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-            self._socket.connect("\0" + address[1:] if address.startswith("@") else address)
+            self._socket = _connected(address)
         usec = environment.get("WATCHDOG_USEC", "")
         mine = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         self.interval_s = int(usec) / 2_000_000 if usec.isdigit() and int(usec) and mine and self._socket else None
@@ -62,3 +64,16 @@ class Notifier:
         if self._socket:
             with contextlib.suppress(OSError):  # systemd is gone or busy: nobody to tell, no reason to stop working
                 self._socket.send(text.encode())
+
+
+def _connected(address: str) -> socket.socket | None:
+    """A socket to ``address``; ``None`` where nobody listens, which is told and stops nothing."""
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    try:
+        opened.connect("\0" + address[1:] if address.startswith("@") else address)
+    except (OSError, ValueError) as error:  # ValueError: a null byte within
+        opened.close()
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        _log.warning("NOTIFY_SOCKET names %s, which cannot be reached: %s; systemd is told nothing", address, reason)
+        return None
+    return opened

@@ -70,6 +70,8 @@ _CONNACK_MEANS = {
     _NOT_AUTHORIZED: "user name or password are wrong, or this user may not connect",
     0x8A: "this client is banned",
     0x97: "the broker's quota is used up",
+    0x9A: "this broker retains nothing, and waspi needs retained messages",
+    0x9B: "this broker takes QoS 0 only, and waspi needs QoS 1",
 }
 _PUBACK_MEANS = {
     0x80: "unspecified error",
@@ -406,6 +408,11 @@ class Connection:
             receive_maximum=int(known.get("ReceiveMaximum", 65_535)),
             max_packet_bytes=known.get("MaximumPacketSize"),
             keepalive_s=known.get("ServerKeepAlive"),
+            session_expiry_s=known.get("SessionExpiryInterval"),
+            max_qos=known.get("MaximumQoS", 2),
+            retain=bool(known.get("RetainAvailable", True)),
+            wildcards=bool(known.get("WildcardSubscriptionAvailable", True)),
+            shared=bool(known.get("SharedSubscriptionAvailable", True)),
         )
         self.keepalive_s = limits.keepalive_s or self.keepalive_s
         self.events.append(Accepted(flags.session_present, limits))

@@ -12,6 +12,7 @@ import random
 import selectors
 import threading
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
@@ -25,6 +26,7 @@ from waspi.errors import (
 from waspi.mqtt.address import BrokerAddress
 from waspi.mqtt.backoff import Backoff
 from waspi.mqtt.connection import Accepted, Closed, Connection, Published, Subscribed
+from waspi.mqtt.contract import differences
 from waspi.mqtt.handler import LinkHandler
 from waspi.mqtt.message import Incoming, Outgoing, ServerLimits
 from waspi.mqtt.settings import LinkSettings
@@ -93,6 +95,8 @@ class Link:
         self._rng = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
         self._backoff = Backoff(rng=self._rng)
         self._addresses = (settings.address, *settings.others)
+        self._told: set[str] = set()
+        """Which shortcomings of the broker the owner has heard of."""
         self._connection: Connection | None = None
         self._connections = 0
         self._opening: Connection | None = None
@@ -388,11 +392,13 @@ class Link:
                 self._become(LinkState.ONLINE)
                 if not event.session_present:
                     self._subscribed.clear()
-                self.server = event.limits
+                told = differences(self._settings, event.limits)
+                self.server = replace(event.limits, differences=tuple(each for each in told if each not in self._told))
+                self._told.update(told)
                 self._window = min(self._settings.window, event.limits.receive_maximum)
                 self._online_at = self._clock()
                 self._due = self._online_at + connection.keepalive_s / 4
-                self._handler.on_online(event.session_present, event.limits)
+                self._handler.on_online(event.session_present, self.server)
             elif isinstance(event, Subscribed):
                 self._handler.on_subscribed(event.refused)
             elif isinstance(event, Closed):

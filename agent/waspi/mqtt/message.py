@@ -49,3 +49,12 @@ class ServerLimits:
     receive_maximum: int = 65535
     max_packet_bytes: int | None = None
     keepalive_s: int | None = None
+    session_expiry_s: int | None = None
+    """``None``: as long as was asked for."""
+    max_qos: int = 2
+    retain: bool = True
+    wildcards: bool = True
+    shared: bool = True
+    """Whether it says that it has shared subscriptions (``$share``)."""
+    differences: tuple[str, ...] = ()
+    """What the session gets less of than it asked for, as far as it was not told before: a sentence each."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ssl
+import time
 
 from waspi.errors import BrokerError, ConfigError, TlsError, UnreachableBrokerError
 from waspi.mqtt.address import BrokerAddress
 from waspi.mqtt.settings import Tls
+
+_TIME = frozenset({9, 10})
+"""OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED: a board without a clock meets the first."""
 
 
 def make_context(tls: Tls) -> ssl.SSLContext:
@@ -26,7 +30,10 @@ def make_context(tls: Tls) -> ssl.SSLContext:
 def explain(address: BrokerAddress, error: OSError | ValueError) -> BrokerError:
     """The error that says why a TLS connection was not to be had."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return TlsError(f"{address}: the broker's certificate is refused: {error.verify_message}")
+        told = f"{address}: the broker's certificate is refused: {error.verify_message}"
+        if error.verify_code in _TIME:
+            told += f"; this machine's clock says {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC: is it right?"
+        return TlsError(told)
     if isinstance(error, ssl.SSLError):
         return TlsError(f"{address}: TLS handshake failed: {error.reason or error}; is this a TLS port?")
     if isinstance(error, ConnectionResetError):

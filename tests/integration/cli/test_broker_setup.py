@@ -130,6 +130,7 @@ def test_expired_broker_certificate_is_named(made: MadeBroker, tmp_path: Path) -
     assert done.code == 3
     assert "certificate" in done.error_line
     assert "expired" in done.error_line
+    assert "this machine's clock says 20" in done.error_line
 
 
 def test_again_adds_a_device_and_keeps_the_others(made: MadeBroker) -> None:

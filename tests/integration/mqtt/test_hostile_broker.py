@@ -9,7 +9,7 @@ import pytest
 
 from tests.simulators.hostile_broker import CONNACK, HostileBroker
 from tests.simulators.link_owner import LinkOwner
-from waspi.errors import RefusedByBrokerError, SessionTakenOverError, UnheardError
+from waspi.errors import RefusedByBrokerError, SessionTakenOverError, UnheardError, UnreachableBrokerError
 from waspi.mqtt.link import LinkState
 from waspi.mqtt.message import Outgoing, ServerLimits
 
@@ -291,3 +291,21 @@ def test_a_publish_does_not_overtake_a_subscription() -> None:
     finally:
         owner.close()
         server.close()
+
+
+def test_what_the_broker_grants_less_of_is_told_once() -> None:
+    """CONNACK with Session Expiry Interval 60 and Maximum QoS 1."""
+    greeting = b"\x20\x0a\x00\x00\x07\x11\x00\x00\x00\x3c\x24\x01"
+    broker = HostileBroker(b"", greeting=greeting)
+    owner = LinkOwner(broker.url)
+    try:
+        owner.connect()
+        assert (owner.limits[0].session_expiry_s, owner.limits[0].max_qos) == (60, 1)
+        (told,) = owner.limits[0].differences
+        assert "60 s, not for the 604800 s" in told
+        owner.link.drop(UnreachableBrokerError("cut by the test"))
+        owner.until(lambda: len(owner.limits) == 2)
+        assert owner.limits[1].differences == ()
+    finally:
+        owner.close()
+        broker.close()

@@ -10,12 +10,14 @@ import ssl
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from waspi.cli.doctor.finding import Area, Finding, Level, look
 from waspi.errors import BrokerError, TlsError, UnreachableBrokerError
 from waspi.fleet.echo import Echo
-from waspi.mqtt.settings import Tls
+from waspi.fleet.trial import TRIALS, Need, Trial
+from waspi.mqtt.settings import LinkSettings, Tls
 from waspi.protocol.topics import Topics
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ ECHO_S = 5.0
 SMALL_WINDOW = 8
 HANDSHAKE_S = 10.0
 REFUSAL_S = 1.0
+NEEDS_BOTH = "an operator needs both: waspi broker config"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +74,31 @@ def look_at_broker(login: Login, *, is_device: bool) -> Iterator[Finding]:
 
 
 def _look_inside(echo: Echo, login: Login, *, is_device: bool) -> Iterator[Finding]:
+    spoken = True
     if not is_device:
-        yield from look(Area.BROKER, "round trip", lambda: [_round_trip(echo, login)])
+        for each in look(Area.BROKER, "round trip", lambda: [_round_trip(echo, login)]):
+            spoken = each.level is not Level.FAIL and each.todo != NEEDS_BOTH
+            yield each
     yield limits(echo)
     yield from look(Area.BROKER, "access list", lambda: [access(echo, Topics(login.fleet))])
+    if not is_device and spoken:
+        for trial in TRIALS:
+            yield from look(Area.BROKER, trial.name, partial(contract, trial, login))
+
+
+def contract(trial: Trial, login: Login) -> list[Finding]:
+    """Try one thing of the broker contract (docs/PROTOCOL.md)."""
+    settings = LinkSettings(
+        address=login.address, client_id="", tls=login.tls, username=login.username, password=login.password
+    )
+    try:
+        failed = trial.run(settings, f"reply/doctor-{secrets.token_hex(4)}/{trial.name.replace(' ', '-')}")
+    except BrokerError as error:
+        failed = error.message
+    if failed is None:
+        return [Finding(Area.BROKER, trial.name, Level.OK, "works")]
+    level = Level.FAIL if trial.need is Need.NEEDED else Level.WARN
+    return [Finding(Area.BROKER, trial.name, level, failed, trial.follows)]
 
 
 def _round_trip(echo: Echo, login: Login) -> Finding:
@@ -115,7 +139,7 @@ def round_trip(echo: Echo, reflector: Echo) -> Finding:
         taken = echo.comes_back(ping, on=pong, timeout_s=ECHO_S)
         if taken is None:
             found = "this user may not both write and read reply/..."
-            return Finding(Area.BROKER, "round trip", Level.WARN, found, "an operator needs both: waspi broker config")
+            return Finding(Area.BROKER, "round trip", Level.WARN, found, NEEDS_BOTH)
         times.append(taken)
     median = statistics.median(times[ECHOES // 2 :])
     found = f"{median * 1000:.1f} ms"
