@@ -4,7 +4,7 @@ PY := .venv/bin/python
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 TARGET ?=
 
-.PHONY: help setup demo demo-ota test test-wasmi conformance check format docs bench fuzz fuzz-engine attack soak wheel cross test-arm test-boot version lock clean
+.PHONY: help setup demo demo-ota test test-wasmi conformance check format docs bench fuzz fuzz-engine attack soak wheel release cross test-arm test-boot version lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,8 +70,13 @@ soak: setup ## 100,000 jobs with random kills of agent, workers and broker
 
 # Linked as a whole (fat LTO), which takes five minutes the first time and one after an edit: calls cost 9 % less.
 wheel: setup ## The wheel for this machine, into dist/
-	@CARGO_TARGET_DIR=$${WASPI_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/waspi}/target-lto CARGO_PROFILE_RELEASE_LTO=fat PYO3_PYTHON=$(CURDIR)/$(PY) \
-	  .venv/bin/maturin build --release --locked --compression-level 9 --out dist
+	@export CARGO_TARGET_DIR=$${WASPI_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/waspi}/target-wheel CARGO_PROFILE_RELEASE_LTO=fat \
+	  RUSTC_WRAPPER=$(CURDIR)/cross/rustc-wrapper WASPI_SOURCES=$(CURDIR) PYO3_PYTHON=$(CURDIR)/$(PY); \
+	  .venv/bin/maturin build --release --locked --compression-level 9 --out dist && $(PY) -m cross.reproducible dist/waspi-*_$$(uname -m).whl
+
+release: wheel ## All files of a release into dist/release/VERSION, signed (KEY=name of gpg's key; from the commit of the version's tag)
+	@cross/setup
+	@$(PY) -m cross.release --key $(or $(KEY),$(error say KEY=, gpg's name of the signing key)) --wheel dist/waspi-*_$$(uname -m).whl
 
 cross: ## ARM wheels, wheelhouses and Debian packages into dist/ (TARGET=aarch64|armv7; default both)
 	@cross/setup

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cross import cache
+from cross import apt_repository, cache
 from cross.command import need, run
 from cross.deb import deb
 from cross.failure import Failure, exit_with
@@ -33,13 +33,18 @@ from cross.wheelhouse import wheelhouse
 
 def boot(target: Target, folder: Path, *, by_pip: bool) -> tuple[dict[str, str], dict[str, str]]:
     """Run every step in ``folder``, those of the way by pip if wanted; ``(step: outcome, figure: value)``."""
-    need("qemu-system-aarch64", "mosquitto", "mosquitto_passwd", "wat2wasm")
+    need("qemu-system-aarch64", "mosquitto", "mosquitto_passwd", "wat2wasm", "gpg", "apt-ftparchive")
     picture = image(target)
     package = deb(target)
     disk, parcel = folder / "disk", folder / "parcel"
     run(["cp", "--sparse=always", picture.disk, disk])
+    keys = apt_repository.trial_key(folder / "keys")
+    apt_repository.write(folder / "apt", [package], apt_repository.TRIAL, keys)
+    apt_repository.write(folder / "apt-next", [apt_repository.raised(package, folder)], apt_repository.TRIAL, keys)
     with tarfile.open(parcel, "w") as archive:
-        archive.add(package, "waspi.deb")
+        archive.add(folder / "apt", "apt")
+        archive.add(folder / "apt-next", "apt-next")
+        archive.add(cache.CHECKOUT / "cross" / "install.sh", "install.sh")
         archive.add(wheelhouse(target), "wheelhouse")
     machines: list[Machine] = []
 

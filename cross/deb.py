@@ -18,7 +18,7 @@ from email.utils import formatdate
 from fnmatch import fnmatch
 from pathlib import Path
 
-from cross import cache
+from cross import cache, reproducible
 from cross.command import need, run
 from cross.failure import Failure, exit_with
 from cross.target import TARGETS, Target, add_target_argument
@@ -35,7 +35,6 @@ LEFT_OUT = (
     "waspi/cli/*",
     "securesystemslib/_vendor/ed25519/test_data/*",  # 2.4 MB
     "*/tests/*",
-    "*.dist-info/sboms/*",
     "cffi/*",  # cryptography uses the library beside it, _cffi_backend, and never writes C
     "cryptography/x509/*",  # certificates of mTLS are OpenSSL's affair, in Python's own ssl
     "urllib3/contrib/*",  # browsers' Pythons and SOCKS
@@ -55,23 +54,27 @@ def deb(target: Target) -> Path:
     """The package's file."""
     need("dh", "dpkg-buildpackage", "lintian", f"{target.gcc}-strip")
     wheels = wheelhouse(target)
-    parts = [RECIPE, Path(__file__), cache.CHECKOUT / "systemd", cache.CHECKOUT / "agent/waspi/cli/units"]
+    units = [cache.CHECKOUT / "systemd", cache.CHECKOUT / "agent/waspi/cli/units"]
+    parts = [RECIPE, Path(__file__), Path(reproducible.__file__), *units]
     name = f"{target.name}-{cache.key(wheels.name, cache.content(parts), _configuration())}"
 
-    def build(folder: Path) -> None:
-        with tempfile.TemporaryDirectory(dir=cache.root()) as temporary:
-            tree = Path(temporary) / "waspi"
-            shutil.copytree(RECIPE, tree / "debian")
-            _stage(tree / "payload", wheels, target)
-            _write_changelog(tree / "debian" / "changelog", wheels)
-            env = {"DEB_BUILD_OPTIONS": "nocheck"}
-            run(["dpkg-buildpackage", "-b", "-us", "-uc", "-d", f"-a{target.debian}"], cwd=tree, env=env)
-            made = next(Path(temporary).glob("waspi_*.deb"))
-            # As pickier people than us read it; a warning is not our business to fail on, an error is.
-            run(["lintian", "--fail-on", "error", "--tag-display-limit", "0", made])
-            shutil.copy2(made, folder)
+    folder = cache.built("deb", name, lambda folder: package(target, wheels, folder))
+    return next(folder.glob("*.deb"))
 
-    return next(cache.built("deb", name, build).glob("*.deb"))
+
+def package(target: Target, wheels: Path, folder: Path) -> None:
+    """Put the package made of those wheels into ``folder``."""
+    with tempfile.TemporaryDirectory(dir=cache.root()) as temporary:
+        tree = Path(temporary) / "waspi"
+        shutil.copytree(RECIPE, tree / "debian")
+        _stage(tree / "payload", wheels, target)
+        _write_changelog(tree / "debian" / "changelog")
+        env = {"DEB_BUILD_OPTIONS": "nocheck", **reproducible.environment(cache.CHECKOUT)}
+        run(["dpkg-buildpackage", "-b", "-us", "-uc", "-d", f"-a{target.debian}"], cwd=tree, env=env)
+        made = next(Path(temporary).glob("waspi_*.deb"))
+        # As pickier people than us read it; a warning is not our business to fail on, an error is.
+        run(["lintian", "--fail-on", "error", "--tag-display-limit", "0", made])
+        shutil.copy2(made, folder)
 
 
 def _stage(payload: Path, wheels: Path, target: Target) -> None:
@@ -127,12 +130,11 @@ def _configuration() -> str:
     return done.stdout
 
 
-def _write_changelog(file: Path, wheels: Path) -> None:
+def _write_changelog(file: Path) -> None:
     version = tomllib.loads((cache.CHECKOUT / "agent/native/Cargo.toml").read_text())["package"]["version"]
-    moment = int(next(wheels.glob("waspi-*.whl")).stat().st_mtime)
     file.write_text(
         f"waspi ({version}) stable; urgency=medium\n\n  * See /usr/share/doc/waspi or the project's CHANGELOG.\n\n"
-        f" -- The waspi authors <waspi@example.org>  {formatdate(moment)}\n"
+        f" -- The waspi authors <waspi@example.org>  {formatdate(reproducible.epoch())}\n"
     )
 
 

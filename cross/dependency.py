@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cross import archive, cache, lock, rust
+from cross import archive, cache, lock, reproducible, rust
 from cross.archive import Archive
 from cross.command import run
 from cross.failure import Failure
@@ -50,7 +50,10 @@ def build(target: Target, python: str, missing: Missing) -> Path:
             old.unlink()
             run([f"{target.gcc}-strip", "--strip-unneeded", new])
             _write_tags(tree, target)
-            run([toolbox() / "python", "-m", "wheel", "pack", tree, "--dest-dir", folder])
+            run(
+                [toolbox() / "python", "-m", "wheel", "pack", tree, "--dest-dir", folder],
+                env={"SOURCE_DATE_EPOCH": str(reproducible.epoch())},
+            )
 
     return next(cache.built("dependency", name, fill).glob("*.whl"))
 
@@ -85,7 +88,7 @@ def _write_tags(tree: Path, target: Target) -> None:
 
 def _compile_cbor2(target: Target, python: str, source: Path, file: Path) -> None:
     compiler = rust.sysroot()
-    env = environment(target, compiler) | {
+    env = environment(target, compiler, source) | {
         "PYO3_CROSS": "1",
         "PYO3_CROSS_PYTHON_VERSION": python,
         "CARGO_PROFILE_RELEASE_STRIP": "true",

@@ -22,7 +22,7 @@ from cross.target import TARGETS, Target
 KERNEL = TARGETS["aarch64"]
 SUITE = "trixie"
 # perl-base is on every Debian; the packages' helpers that start and stop services are written in it.
-PACKAGES = (*BASE, "perl-base", "systemd", "systemd-sysv", "udev", "kmod", "iproute2")
+PACKAGES = (*BASE, "apt", "gpg", "perl-base", "systemd", "systemd-sysv", "udev", "kmod", "iproute2")
 BOOTED_MODULES = (*initrd.MODULES, "virtio-rng", "autofs4")
 SIZE_MIB = 900
 # Work of a first boot that has nothing to do with the test, and takes minutes under emulation.

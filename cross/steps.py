@@ -123,10 +123,14 @@ class Steps:
         self.figures["root shell to running"] = f"{time.monotonic() - started:.0f} s"
 
     def install(self) -> None:
-        """Install the package with dpkg: its dependencies are there, nothing is started yet."""
+        """Install the package from a signed repository by install.sh: nothing is started yet."""
+        self.machine.run("tar -xf /dev/vdb -C /root", timeout=120)
+        refused = self.machine.run("sh /root/install.sh file:/root/apt 0000", check=False, timeout=60)
+        if "not the key you named" not in refused or self.machine.run("ls /etc/apt/keyrings", check=False).strip():
+            raise Failure(f"install.sh goes on with another key than the one named: {refused}")
         started = time.monotonic()
-        self.machine.run("tar -xf /dev/vdb -C /root && dpkg -i /root/waspi.deb", timeout=300)
-        self.figures["dpkg -i"] = f"{time.monotonic() - started:.0f} s"
+        self.machine.run("sh /root/install.sh file:/root/apt", timeout=300)
+        self.figures["install.sh"] = f"{time.monotonic() - started:.0f} s"
         size = int(self.machine.run("du -sb /usr/lib/waspi").split()[0])
         self.figures["installed size with bytecode"] = f"{size / 1e6:.1f} MB"
         started = time.monotonic()
@@ -220,11 +224,16 @@ class Steps:
         self.run_job("after-kill")
 
     def upgrade(self) -> None:
-        """The package over itself while the agent runs: it is restarted, and the configuration is as it was."""
+        """The next version from the repository while the agent runs: a restart, and its configuration as it was."""
         before = time.monotonic()
         self.machine.run(
-            "md5sum /etc/waspi/waspi.toml > /root/sum && dpkg -i --force-confold /root/waspi.deb", timeout=300
+            "md5sum /etc/waspi/waspi.toml > /root/sum && rm -r /root/apt && mv /root/apt-next /root/apt && "
+            "apt-get -q update && apt-get -q -y -o Dpkg::Options::=--force-confold upgrade",
+            timeout=300,
         )
+        version = self.machine.run("dpkg-query -W -f '${Version}' waspi")
+        if not version.endswith("+next"):
+            raise Failure(f"apt has left version {version} in place")
         self._online(before, 120)
         self.machine.run("md5sum -c /root/sum")
         self.run_job("after-upgrade")
@@ -330,8 +339,11 @@ class Steps:
             raise Failure(f"cut-{number} has two different results: {result} and {others[0]}")
 
     def purge(self) -> None:
-        """Purge the package: nothing is left, but for what the system itself keeps (the journal, dpkg's log)."""
-        self.machine.run("dpkg --purge waspi", timeout=120)
+        """What install.sh says about undoing it: nothing is left, but for what the system itself keeps (its logs)."""
+        self.machine.run(
+            "apt-get -q -y purge waspi && rm /etc/apt/keyrings/waspi.asc /etc/apt/sources.list.d/waspi.sources",
+            timeout=120,
+        )
         self.check_nothing_left()
 
     def power_off(self) -> None:

@@ -8,7 +8,7 @@ import os
 import shutil
 from pathlib import Path
 
-from cross import cache, rust
+from cross import cache, reproducible, rust
 from cross.backend import leave_out_back_ends
 from cross.command import need, run
 from cross.failure import Failure, exit_with
@@ -16,21 +16,26 @@ from cross.target import TARGETS, Target, add_target_argument
 from cross.toolbox import toolbox
 
 JOBS = "2"
-SOURCES = ("agent", "pyproject.toml", "README.md", "LICENSE")
-RECIPE = tuple(Path(__file__).with_name(name) for name in ("wheel.py", "rust.py", "backend.py", "target.py"))
+SOURCES = ("agent", "pyproject.toml", "requirements.lock", "README.md", "LICENSE", "CHANGELOG.md")
+RECIPE = tuple(
+    Path(__file__).with_name(name)
+    for name in ("wheel.py", "rust.py", "backend.py", "target.py", "reproducible.py", "rustc-wrapper")
+)
 
 
-def environment(target: Target, compiler: Path) -> dict[str, str]:
-    """What cargo has to know to compile for ``target`` with the Rust in ``compiler``."""
+def environment(target: Target, compiler: Path, sources: Path) -> dict[str, str]:
+    """What cargo has to know to compile ``sources`` for ``target`` with the Rust in ``compiler``."""
     gcc = f"{target.gcc}-gcc"
     upper = target.triple.upper().replace("-", "_")
     lower = target.triple.replace("-", "_")
     return {
         "PATH": f"{compiler / 'bin'}:{os.environ['PATH']}",
         "RUSTC": str(compiler / "bin" / "rustc"),
-        "CARGO_TARGET_DIR": str(cache.root() / "target" / compiler.name),
+        # Cargo does not see what the wrapper adds, and would take objects that were made without it.
+        "CARGO_TARGET_DIR": str(cache.root() / "target" / f"{compiler.name}-{reproducible.wrapper_name()}"),
         "CARGO_BUILD_JOBS": JOBS,
         "CARGO_INCREMENTAL": "0",  # of no use for dependencies, and the cache stays smaller
+        **reproducible.environment(sources),
         **(
             {"CARGO_PROFILE_RELEASE_LTO": "fat", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "1"}
             if target.lto == "fat"
@@ -54,29 +59,30 @@ def wheel(target: Target) -> Path:
 
 
 def _staged_wheel(target: Target, compiler: Path, stage: Path) -> Path:
-    _stage(stage)
+    copy_sources(stage)
     name = f"{target.name}-{cache.key(compiler.name, cache.content([stage]), cache.content(RECIPE))}"
-
-    def build(folder: Path) -> None:
-        if target.back_end:
-            leave_out_back_ends(stage / "agent" / "native", target.back_end, compiler)
-        options = ["--release", "--locked", "--target", target.triple, "--out", str(folder)]
-        tags = ["--compatibility", target.wheel_platform, "--auditwheel", "check", "--compression-level", "9"]
-        profile = [word for setting in target.profile for word in ("--config", setting)]
-        print(f"[cargo ] {target.triple}; the first time takes many minutes", flush=True)
-        run(
-            [toolbox() / "python", "-m", "maturin", "build", *options, *tags, *profile],
-            env=environment(target, compiler),
-            cwd=stage,
-        )
-        _audit(next(folder.glob("*.whl")))
-
-    folder = cache.built("wheels", name, build)
+    folder = cache.built("wheels", name, lambda folder: build(target, compiler, stage, folder))
     return next(folder.glob("*.whl"))
 
 
-def _stage(stage: Path) -> None:
-    """Copy the sources, always to the same path so that cargo recognises it; edits meanwhile do no harm."""
+def build(target: Target, compiler: Path, stage: Path, folder: Path, objects: Path | None = None) -> None:
+    """Put the wheel of the sources in ``stage`` into ``folder``; ``objects`` is cargo's target folder."""
+    if target.back_end:
+        leave_out_back_ends(stage / "agent" / "native", target.back_end, compiler)
+    options = ["--release", "--locked", "--target", target.triple, "--out", str(folder)]
+    tags = ["--compatibility", target.wheel_platform, "--auditwheel", "check", "--compression-level", "9"]
+    profile = [word for setting in target.profile for word in ("--config", setting)]
+    env = environment(target, compiler, stage)
+    if objects is not None:
+        env["CARGO_TARGET_DIR"] = str(objects)
+    print(f"[cargo ] {target.triple}; the first time takes many minutes", flush=True)
+    run([toolbox() / "python", "-m", "maturin", "build", *options, *tags, *profile], env=env, cwd=stage)
+    reproducible.finish(next(folder.glob("*.whl")))
+    _audit(next(folder.glob("*.whl")))
+
+
+def copy_sources(stage: Path) -> None:
+    """Copy the sources, usually to the same path so that cargo recognises it; edits meanwhile do no harm."""
     shutil.rmtree(stage, ignore_errors=True)
     stage.mkdir(parents=True)
     for name in SOURCES:

@@ -15,7 +15,7 @@ from waspi._wasmer import Bounds, Canceller, Instance, Outcome
 from waspi.abi_description import AbiSource, abi_from
 from waspi.errors import OperatorError, UsageError
 from waspi.model.limits import DEFAULT_LIMITS, Limits
-from waspi.model.module import TextIs, is_text, text_is
+from waspi.model.module import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,20 +43,14 @@ class RunOptions(TypedDict, total=False):
 def wasm_from(source: Buffer | str | PathLike[str]) -> bytes:
     """Give the bytes of a module.
 
-    ``source`` is the bytes themselves (bytes-like), a file (``os.PathLike``), or text (``str``): WebAssembly text or a
-    file's path (:func:`waspi.model.module.text_is`). Raises :class:`OperatorError` when the file cannot be read,
-    :class:`InvalidModuleError` for wrong text, :class:`UsageError` for the name or digest of a deployed module: here
-    is none.
+    ``source`` is the bytes themselves (bytes-like), WebAssembly text (``str``) or a file (``os.PathLike``) that holds
+    either. Raises :class:`OperatorError` when the file cannot be read, :class:`InvalidModuleError` for wrong text,
+    :class:`UsageError` for a name in place of a file.
     """
     if isinstance(source, str):
-        kind = text_is(source)
-        if kind is TextIs.SOURCE:
-            return _wasmer.wat2wasm(source.encode())
-        if kind is not TextIs.FILE:
-            raise UsageError(
-                f"{source[:80]!r} names a module that is deployed on a device; here give a file (./{source[:80]})"
-            )
-        source = Path(source)
+        if "(" not in source:
+            raise UsageError(f"{source[:80]!r} is no WebAssembly text; if it names a file, give pathlib.Path of it")
+        return _wasmer.wat2wasm(source.encode())
     if not isinstance(source, PathLike):
         return bytes(memoryview(source))
     path = Path(source)
@@ -78,10 +72,9 @@ def run(
 ) -> Outcome:
     """Run a module once on a fresh instance.
 
-    ``module``: bytes of a Wasm module, a file (``os.PathLike``, or its path as ``str``), WebAssembly text (``str``), or
-    a compiled :class:`Module`. ``input``: any bytes-like object. ``abi``: an :class:`Abi`, a mapping, the path of a
-    TOML file or ``None`` for the reference ABI (``guests/ABI.md``). ``limits``: ``None`` for
-    :data:`waspi.DEFAULT_LIMITS`.
+    ``module``: bytes of a Wasm module, its text (``str``), a file (``os.PathLike``) or a compiled :class:`Module`.
+    ``input``: any bytes-like object. ``abi``: an :class:`Abi`, a mapping, the path of a TOML file or ``None`` for the
+    reference ABI (``guests/ABI.md``). ``limits``: ``None`` for :data:`waspi.DEFAULT_LIMITS`.
 
     Raises :class:`ModuleError` (cannot be loaded), :class:`AbiError`, :class:`Trap`, :class:`LimitError`,
     :class:`CanceledError`; :class:`OperatorError` for a file that cannot be read or a wrong description.

@@ -8,7 +8,6 @@ from rich.console import Console
 
 from waspi.cli.broker_options import BrokerOptions, speaks_to_broker
 from waspi.cli.console import note, write_json
-from waspi.cli.duration import WaitOption
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
 from waspi.cli.fleet_board import json_of_device
@@ -25,7 +24,7 @@ _WIDE = 500
     epilog=examples(
         "waspi fleet",
         "waspi fleet --group kitchen --label floor=2 --offline",
-        "waspi fleet --module stats@1.2.0 --json | jq -r .device",
+        "waspi fleet --module stats=1.2.0 --json | jq -r .device",
     )
 )
 @speaks_to_broker
@@ -39,13 +38,13 @@ def fleet(
         typer.Option("--label", metavar="KEY[=VALUE]", help="Only devices with this label; may be repeated."),
     ] = None,
     module: Annotated[
-        str | None, typer.Option("--module", metavar="NAME[@VERSION]", help="Only devices that report this module.")
+        str | None, typer.Option("--module", metavar="NAME[=V]", help="Only devices that report this module.")
     ] = None,
     online: Annotated[
         bool | None, typer.Option("--online/--offline", help="Only devices that are, or are not, connected.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line for each device.")] = False,
-    timeout: WaitOption = 10.0,
+    timeout: Annotated[float, typer.Option("--timeout", min=0.001, metavar="S", help="Seconds to wait.")] = 10.0,
     at: BrokerOptions,
 ) -> int:
     """List the devices: presence, version of the agent, modules and their states, last job, sandbox.
@@ -53,7 +52,7 @@ def fleet(
     What a device cannot do in its sandbox is named; everything else of it is on.
     """
     labels = dict(_label(each) for each in label or ())
-    name, _, version = (module or "").partition("@")
+    name, _, version = (module or "").partition("=")
     selection = Selection(frozenset(group or ()), labels, name, version, online)
     with at.choice().client() as client:
         known = client.devices(timeout)

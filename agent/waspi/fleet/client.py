@@ -50,7 +50,7 @@ class Client:
         with Client("mqtt://localhost:1883") as fleet:
             result = fleet.run("pi-7", Path("append.wasm"), b"The input string", timeout=10)
             handles = [fleet.submit("pi-7", "stats@1.2.0", reading) for reading in readings]
-            outputs = [handle.result(30).output for handle in handles]
+            outputs = [handle.result(30).outputs[0] for handle in handles]
 
     ``broker``: ``mqtt://[user:password@]host[:port]`` or ``mqtts://…``. ``fleet``: the fleet's id. ``client_id``: an id
     of the protocol, unique at the broker; by default a random one. ``signing_key``: signs every job (each then expires,
