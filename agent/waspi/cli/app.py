@@ -40,6 +40,8 @@ COMMANDS: Final = {
     "rollout": "waspi.cli.rollout",
     "fleet": "waspi.cli.fleet",
     "install-service": "waspi.cli.install_service",
+    "backup": "waspi.cli.backup",
+    "restore": "waspi.cli.restore",
 }
 """Command to the module whose ``app`` it is; in the order in which ``--help`` shows them."""
 
