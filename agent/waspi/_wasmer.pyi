@@ -22,6 +22,7 @@ __all__ = [
     "Instance",
     "Module",
     "Outcome",
+    "locate",
     "lockdown",
     "posture",
     "seal",
@@ -242,6 +243,12 @@ class Module:
 
 def strip(wasm: Buffer) -> bytes:
     """The module without its custom sections (names, debug information, producers)."""
+
+def locate(wasm: Buffer, function: int, offset: int) -> tuple[str, int]:
+    """Find a place of the stripped module in ``wasm``, which is the module before :func:`strip`.
+
+    Returns the name of the function with this index, or ``func[index]``, and the byte offset.
+    """
 
 def wat2wasm(text: Buffer) -> bytes:
     """Translate WebAssembly text; raises ``InvalidModuleError`` with line and column."""

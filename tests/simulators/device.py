@@ -178,7 +178,7 @@ class SimulatedDevice:
     def _result(self, job: Job, outcome: tuple[bytes, ...] | WaspiError) -> Result:
         if isinstance(outcome, WaspiError):
             state = JobState.REJECTED if isinstance(outcome, UnknownModuleError) else JobState.FAILED
-            error = JobError(outcome.fault, outcome.kind, outcome.message)
+            error = JobError(outcome.fault, outcome.kind, outcome.message, outcome.function, outcome.offset)
             return Result(job.id, self.id, state, batch=job.batch, error=error, log=outcome.log)
         return Result(job.id, self.id, JobState.SUCCEEDED, outcome, batch=job.batch)
 

@@ -84,7 +84,8 @@ fn missing(shape: &Shape, role: &str, name: &str) -> Fault {
     Fault::new(
         Kind::MissingExport,
         format!(
-            "the module exports no {role} {name:?} (it exports {names}): export it, or name another in the ABI description"
+            "the module exports no {role} {name:?} (it exports {names}): export it, or name another in the ABI description \
+             (for the entry: --entry NAME)"
         ),
     )
 }

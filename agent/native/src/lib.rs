@@ -65,6 +65,19 @@ fn strip_module<'py>(py: Python<'py>, wasm: &Bound<'py, PyAny>) -> PyResult<Boun
 
 /// See `_wasmer.pyi`.
 #[pyfunction]
+fn locate(py: Python<'_>, wasm: &Bound<'_, PyAny>, function: u32, offset: u64) -> PyResult<(String, u64)> {
+    let lent = Lent::new(wasm)?;
+    let bytes = lent.stable(py)?;
+    let found = guarded(|| {
+        let shape = shape::Shape::read(&bytes).and_then(|shape| Ok((shape, strip::strip(&bytes)?.shift)));
+        shape.map_err(|error| Fault::new(Kind::InvalidModule, error.message()))
+    });
+    let (shape, shift) = found.map_err(|fault| raise(py, fault))?;
+    Ok((shape.function_name(function), offset.saturating_add(shift)))
+}
+
+/// See `_wasmer.pyi`.
+#[pyfunction]
 fn wat2wasm<'py>(py: Python<'py>, text: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     let lent = Lent::new(text)?;
     let bytes = lent.stable(py)?;
@@ -84,6 +97,7 @@ fn _wasmer(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<instance::Instance>()?;
     m.add_class::<module::Module>()?;
     m.add_function(wrap_pyfunction!(strip_module, m)?)?;
+    m.add_function(wrap_pyfunction!(locate, m)?)?;
     m.add_function(wrap_pyfunction!(wat2wasm, m)?)?;
     lockdown::register(m)
 }

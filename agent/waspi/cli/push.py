@@ -1,5 +1,7 @@
 """``waspi push``: a job for a device, or for every device of a group."""
 
+import re
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -26,6 +28,7 @@ from waspi.fleet.job_order import JobOptions
 from waspi.fleet.module_source import module_from
 from waspi.model.limits import Limits
 from waspi.model.module import InlineModule, ModuleRef
+from waspi.model.result import Result
 from waspi.protocol.ids import check_id
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
@@ -98,7 +101,8 @@ def push(
     )
     if job_id is not None:
         options["job_id"] = job_id
-    source = _stripped(module_from(module)) if strip else module_from(module)
+    whole = module_from(module)
+    source = _stripped(whole) if strip else whole
     data = read_input(text, input_file)
     with choice.client(sign=sign) as client:
         if group is not None:
@@ -113,7 +117,7 @@ def push(
         except NoAnswerError:
             note(f"job {handle.id} may still run; ask again with the same --id, or waspi cancel it")
             raise
-        return report_result(result, as_json=as_json)
+        return report_result(_located(result, whole, source), as_json=as_json)
 
 
 def _push_to_group(
@@ -138,6 +142,25 @@ def _push_to_group(
     if handle.missing or not codes:
         raise NoAnswerError(f"no answer in {timeout:g} s from {', '.join(sorted(handle.missing)) or f'group {group}'}")
     return max(codes)
+
+
+def _located(result: Result, whole: ModuleRef, sent: ModuleRef) -> Result:
+    """The result with the names and places of the file, where the board saw a module without its names."""
+    error = result.error
+    index = None if error is None else re.fullmatch(r"func\[(\d+)\]", error.function or "")
+    if error is None or index is None or whole is sent or not isinstance(whole, InlineModule):
+        return result
+    from waspi import _wasmer  # noqa: PLC0415 - as below
+
+    name, offset = _wasmer.locate(whole.wasm, int(index[1]), error.offset or 0)
+    place, found = f"{error.function} (at byte {error.offset} of the module)", f"{name} (at byte {offset} of the file)"
+    told = replace(
+        error,
+        message=error.message.replace(place, found).replace(error.function or "", name),
+        function=name,
+        offset=None if error.offset is None else offset,
+    )
+    return replace(result, error=told)
 
 
 def _stripped(module: ModuleRef) -> ModuleRef:

@@ -107,11 +107,11 @@ class Pool:
         """
         if not self._runnable(digest):
             return self._compiling < _COMPILING and self._compiling_bytes < _COMPILING_BYTES
-        if self.free > 0:
+        group = self._settings.isolation.group_of(Task("", digest, publisher=publisher))
+        if self.free > 0 and (self._for_worker or self._workers.have_place(digest, group)):
             return True
         if self._for_worker:
             return priority > self._for_worker[0].task.priority
-        group = self._settings.isolation.group_of(Task("", digest, publisher=publisher))
         return self._workers.shortest_line(digest, group) is not None
 
     @property
@@ -315,8 +315,7 @@ class Pool:
         """Give the task to a warm worker, else to any idle one, else wait: in a line, for its module, for a worker."""
         digest, group = assignment.task.digest, assignment.group
         worker = self._workers.idle(digest, group)
-        if worker is None and self._workers.full and not self._for_worker and not assignment.moved:
-            # Rather than that an idle worker of another group has to make room.
+        if worker is None and not (self._for_worker or assignment.moved or self._workers.have_place(digest, group)):
             worker = self._workers.shortest_line(digest, group)
         if worker is not None and worker.has_warm(digest):
             self._run(worker, assignment, None)

@@ -29,6 +29,8 @@ _LEAVE_S: Final = 2.0
 """Seconds that a worker has to leave once it is let go."""
 _WAIT_S: Final = 0.02
 """Seconds that a task waits behind another one in its worker before it is given to another worker."""
+_KEEP_S: Final = 0.1
+"""Seconds that a worker stays idle before it makes room for short tasks of another group: more than a start takes."""
 _LINE: Final = 8
 """Tasks that a worker has at once, at most."""
 _LINE_US: Final = 4000.0
@@ -285,6 +287,23 @@ class Workers:
     def coming(self) -> int:
         """Workers that have not said HELLO (``int``)."""
         return sum(1 for worker in self.all if worker.state is ChildState.STARTING)
+
+    def have_place(self, digest: str, group: str) -> bool:
+        """Whether a task need not wait behind another: there is an idle worker for it, or one comes.
+
+        An idle worker of another group makes room for it, but not for tasks of short runs whose group has a worker:
+        until they have worn out a start, the other group may want its own again.
+        """
+        if not self.full:
+            return True
+        served = False
+        for worker in self.all:
+            if worker.group is None or worker.group == group:
+                if worker.state in {ChildState.IDLE, ChildState.STARTING}:
+                    return True
+                served = served or worker.state is ChildState.BUSY
+        before = self._clock() - (_KEEP_S if served and self._depth(digest) > 1 else 0.0)
+        return any(worker.state is ChildState.IDLE and worker.idle_since <= before for worker in self.all)
 
     @property
     def full(self) -> bool:

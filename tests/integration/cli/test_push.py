@@ -8,8 +8,9 @@ from tests.integration.cli.command import waspi
 from tests.simulators.device import SimulatedDevice
 from tests.simulators.mosquitto import Mosquitto
 from waspi import _wasmer
-from waspi.errors import GuestError, UnknownModuleError
+from waspi.errors import GuestError, UnknownModuleError, WaspiError
 from waspi.fleet.key_file import KeyFile
+from waspi.model.job import Job
 from waspi.model.module import DigestModule, InlineModule, NamedModule
 from waspi.protocol.trust import TrustedKey
 
@@ -56,6 +57,37 @@ def test_failed_job_ends_with_1_and_one_line(broker: Mosquitto, tmp_path: Path) 
     assert done.document["error"]["kind"] == "unknown-module"
     assert done.error_line.startswith("waspi: publisher: ")
     assert "no module nope here" in done.error_line
+
+
+DEEP = """
+(module
+  (memory (export "memory") 1)
+  (func (export "alloc") (param i32) (result i32) (i32.const 1024))
+  (func $unpack_the_sensor (param i32) (result i32) (i32.div_u (local.get 0) (i32.const 0)))
+  (func (export "append") (param i32 i32) (result i32) (call $unpack_the_sensor (local.get 0))))
+"""
+
+
+def run(job: Job) -> WaspiError | tuple[bytes, ...]:
+    """As a device does."""
+    assert isinstance(job.module, InlineModule)
+    try:
+        return (_wasmer.Module.compile(job.module.wasm).run(job.inputs[0]).output,)
+    except WaspiError as error:
+        return error
+
+
+def test_a_place_in_the_stripped_module_is_named_as_in_the_file(broker: Mosquitto, tmp_path: Path) -> None:
+    module = guest.write(tmp_path, DEEP)
+    wasm = _wasmer.wat2wasm(DEEP.encode()) + bytes([0, 7, 5, *b"later"]) + b"!"
+    whole = wasm[:8] + bytes([0, 9, 5, *b"firstxyz"]) + wasm[8:]  # names before and after the code
+    Path(module).write_bytes(whole)
+    with SimulatedDevice(broker.url, behaviour=run):
+        done = waspi("push", "--broker", broker.url, "--device", "pi-7", module, "x", "--json", home=tmp_path)
+    error = done.document["error"]
+    assert (error["kind"], error["function"]) == ("division-by-zero", "unpack_the_sensor")
+    assert whole[error["offset"]] == 0x6E  # i32.div_u
+    assert f"in unpack_the_sensor (at byte {error['offset']} of the file)" in error["message"]
 
 
 def test_no_answer_ends_with_3_and_says_what_is_known(broker: Mosquitto, tmp_path: Path) -> None:
