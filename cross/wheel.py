@@ -17,6 +17,8 @@ from cross.toolbox import toolbox
 
 JOBS = "2"
 SOURCES = ("agent", "pyproject.toml", "requirements.lock", "README.md", "LICENSE", "CHANGELOG.md")
+BUILT = ("agent/waspi/javascript.wasm.xz", "agent/waspi/javascript.json")
+"""What the wheel has that no compiler of the board's makes."""
 RECIPE = tuple(
     Path(__file__).with_name(name)
     for name in ("wheel.py", "rust.py", "backend.py", "target.py", "reproducible.py", "rustc-wrapper")
@@ -93,6 +95,9 @@ def copy_sources(stage: Path) -> None:
             shutil.copy2(path, stage / name)
         else:
             raise Failure(f"{name} is not in the checkout")
+    for name in BUILT:
+        if not (stage / name).exists():
+            raise Failure(f"{name} is not built; run: python guests/build.py")
 
 
 def _audit(path: Path) -> None:

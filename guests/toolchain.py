@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -167,6 +170,65 @@ class Clang:
         )
 
 
+class QuickJs(Clang):
+    """The JavaScript engine: QuickJS-ng's C source from a pinned crate, our C beside ``engine.c``, wasi-libc."""
+
+    PACKAGES = "clang lld wasi-libc libclang-rt-dev-wasm32"
+    UNITS = ("dtoa", "libregexp", "libunicode")
+    """Of QuickJS' files those that are compiled as they are; ``quickjs_unit.c`` includes ``quickjs.c``."""
+    STACK_BYTES = 262_144
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__(say)
+        self.cargo = need("cargo", "cargo")
+        self.libc = Path("/usr/lib/wasm32-wasi/libc.a")
+        self.builtins = Path(run([self.clang, "--target=wasm32-wasi", "-print-libgcc-file-name"]).strip())
+        for part in (self.libc, self.builtins):
+            if not part.exists():
+                raise BuildError(f"{part} is missing: apt-get install {self.PACKAGES}")
+
+    def identity(self, options: dict[str, Any]) -> str:
+        """Compiler, linker, library of C, builtins."""
+        return super().identity(options) + file_identity(self.libc, self.builtins)
+
+    def inputs(self, source: Path) -> list[Path]:
+        """All C of the folder, and the lock file, which has the checksum of QuickJS' source."""
+        return [*sorted(source.parent.glob("*.[ch]")), source.parent / "Cargo.toml", source.parent / "Cargo.lock"]
+
+    def compile(self, source: Path, out: Path, options: dict[str, Any]) -> None:
+        """Compile the units, as many at a time as there are processors, and link a WASI reactor."""
+        del options
+        upstream = self._upstream(source.parent)
+        ours = [(unit, ["-Wall", "-Wextra", "-Werror"]) for unit in sorted(source.parent.glob("*.c"))]
+        theirs = [(upstream / f"{name}.c", ["-w"]) for name in self.UNITS]
+        ours = [(unit, ["-w"] if unit.stem == "quickjs_unit" else warn) for unit, warn in ours]
+        common = ["--target=wasm32-wasi", "-O2", "-std=gnu11", "-DNDEBUG", "-D_GNU_SOURCE", "-isystem", upstream]
+        remap = [f"-ffile-prefix-map={upstream}=quickjs", f"-ffile-prefix-map={source.parent}=javascript"]
+
+        def make(unit: tuple[Path, list[str]]) -> Path:
+            made = out.with_name(f"{unit[0].stem}.o")
+            run([self.clang, *common, *remap, *unit[1], "-c", "-o", made, unit[0]])
+            return made
+
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            made = list(pool.map(make, [*ours, *theirs]))
+        shape = ["--stack-first", "-z", f"stack-size={self.STACK_BYTES}", "--strip-all"]
+        link = ["--target=wasm32-wasi", "-mexec-model=reactor", f"-Wl,{','.join(shape)}"]
+        run([self.clang, *link, "-o", out, *made])
+
+    def version(self, source: Path) -> str:
+        """Name and version of the engine, as its header has them."""
+        header = (self._upstream(source.parent) / "quickjs.h").read_text()
+        found = re.findall(r"#define QJS_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)", header)
+        return f"quickjs-ng {'.'.join(found)}"
+
+    def _upstream(self, folder: Path) -> Path:
+        """Where cargo has put QuickJS' source; it fetches it once and checks the lock file's checksum."""
+        command = [self.cargo, "metadata", "--locked", "--format-version", "1"]
+        packages = json.loads(run([*command, "--manifest-path", folder / "Cargo.toml"]))["packages"]
+        return next(Path(p["manifest_path"]).parent / "quickjs" for p in packages if p["name"] == "rquickjs-sys")
+
+
 class Zig:
     """Zig of the pinned version: ``$ZIG``, this Python's ``ziglang``, or one that pip puts into the cache."""
 
@@ -279,6 +341,7 @@ class Wabt:
 TOOLCHAINS: dict[str, Callable[[Callable[[str], None]], Toolchain]] = {
     "rust": Rust,
     "clang": Clang,
+    "quickjs": QuickJs,
     "zig": Zig,
     "assemblyscript": AssemblyScript,
     "wabt": Wabt,

@@ -68,8 +68,19 @@ def _version() -> int:
         print(f"waspi {__version__} (no engine, python {python})")  # noqa: T201
         print(f"waspi: device: the native module does not load: {error}; reinstall waspi", file=sys.stderr)  # noqa: T201
         return DEVICE_EXIT
-    print(f"waspi {__version__} ({_wasmer.ENGINE}, {_wasmer.TARGET}, python {python})")  # noqa: T201
+    print(f"waspi {__version__} ({_wasmer.ENGINE}, {_scripts()}, {_wasmer.TARGET}, python {python})")  # noqa: T201
     return 0
+
+
+def _scripts() -> str:
+    """What runs scripts here."""
+    from waspi import javascript  # noqa: PLC0415
+    from waspi.errors import DeviceError  # noqa: PLC0415
+
+    try:
+        return javascript.engine().name
+    except DeviceError:
+        return "no JavaScript"
 
 
 if __name__ == "__main__":

@@ -183,6 +183,12 @@ class Module:
         fingerprint, engine, crate version and triple must be this machine's; the processor may have more features than
         the code asks for.
         """
+    def with_script(self, script: Buffer) -> Module:
+        """This module with a script: a run gives it to ``load(ptr, size)`` after ``_initialize``, before its input.
+
+        The buffer comes from the guest's ``alloc`` and is the guest's from then on. A run raises ``MissingExportError``
+        or ``WrongSignatureError`` where the module has no such ``load``. The code is shared, the script is copied.
+        """
     def serialize(self) -> bytes:
         """The ahead-of-time artifact: header with fingerprint and hash, then native code. Trust it like code."""
     @property
@@ -209,11 +215,14 @@ class Module:
         log_bytes: int | None = None,
         canceller: Canceller | None = None,
         trace: bool = False,
+        environment: bytes | None = None,
     ) -> Outcome:
         """One run on a fresh instance.
 
         In order: start function, ``_initialize``, ``alloc(len(input) + headroom)``, copy, entry, read, and ``dealloc``
         where the guest exports it as ``(i32, i32) -> ()``: of the buffer, and of a packed result that lies elsewhere.
+
+        ``environment``: what ``environ_get`` gives, as strings ``NAME=value`` each ended by a NUL.
 
         Limits of ``None`` fall back to: fuel unlimited, memory 4 GiB, no deadline, output as large as memory, log
         64 KiB. A ``memory.grow`` beyond ``memory_bytes`` gives the guest -1.
@@ -236,6 +245,7 @@ class Module:
         log_bytes: int | None = None,
         canceller: Canceller | None = None,
         trace: bool = False,
+        environment: bytes | None = None,
     ) -> Instance:
         """An instance for many calls; see :class:`Instance`. The limits hold for its initialization, too."""
     def check_abi(self, *, memory: str = "memory", alloc: str = "alloc", entry: str = "append") -> None:

@@ -6,19 +6,25 @@ device adds is the sandbox of a worker process; in this process a guest has the 
 
 from __future__ import annotations
 
+import hashlib
+import os
+from contextlib import suppress
+from functools import cache
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
-from waspi import _wasmer
+from waspi import _wasmer, javascript
 from waspi._wasmer import Bounds, Canceller, Instance, Outcome
-from waspi.abi_description import AbiSource, abi_from
-from waspi.errors import OperatorError, UsageError
+from waspi.abi_description import AbiSource, abi_for_file, abi_from
+from waspi.errors import ArtifactError, OperatorError, StorageError, UsageError
+from waspi.journal.durable import write_durably
+from waspi.model.abi import DEFAULT_ABI, ENGINE_ABI, Abi, ModuleFormat, environment_block, script_head
 from waspi.model.limits import DEFAULT_LIMITS, Limits
 from waspi.model.module import is_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from typing_extensions import Buffer
@@ -38,6 +44,8 @@ class RunOptions(TypedDict, total=False):
     """Stops the run from another thread."""
     trace: bool
     """Fill :attr:`Outcome.trace`."""
+    environment: Mapping[str, str] | None
+    """What WASI's ``environ_get`` gives, and a script's ``context``: ``WASPI_JOB``, ``WASPI_DEVICE``, ..."""
 
 
 def wasm_from(source: Buffer | str | PathLike[str]) -> bytes:
@@ -53,12 +61,51 @@ def wasm_from(source: Buffer | str | PathLike[str]) -> bytes:
         return _wasmer.wat2wasm(source.encode())
     if not isinstance(source, PathLike):
         return bytes(memoryview(source))
-    path = Path(source)
+    content = _read(Path(source))
+    return _wasmer.wat2wasm(content) if is_text(content, Path(source).name) else content
+
+
+def _read(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise OperatorError(f"cannot read the module {path}: {error.strerror}") from error
-    return _wasmer.wat2wasm(content) if is_text(content, path.name) else content
+
+
+def source_of(source: Buffer | str | PathLike[str]) -> bytes:
+    """Give the bytes of a script, which are taken as they are: bytes, text (``str``) or a file (``os.PathLike``).
+
+    Raises :class:`OperatorError` when the file cannot be read.
+    """
+    if isinstance(source, str):
+        return source.encode("utf-8", "surrogatepass")
+    return _read(Path(source)) if isinstance(source, PathLike) else bytes(memoryview(source))
+
+
+@cache
+def _script_engine() -> _wasmer.Module:
+    """The JavaScript engine, compiled once for this user and this version of waspi, which takes some seconds.
+
+    Its artifact is kept in ``$XDG_CACHE_HOME/waspi``, by default ``~/.cache/waspi``, where that can be written.
+    Raises ``DeviceError``: this installation has no engine.
+    """
+    digest = javascript.engine().sha256
+    of = hashlib.sha256(_wasmer.FINGERPRINT.encode()).hexdigest()[:16]
+    kept: Path | None = None
+    with suppress(RuntimeError):  # a user without a home
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "waspi"
+        kept = folder / f"javascript-{digest[:16]}-{of}.aot"
+    if kept is not None:
+        with suppress(OSError, ArtifactError):
+            loaded = _wasmer.Module.load(kept.read_bytes())
+            if loaded.sha256 == digest:
+                return loaded
+    compiled = _wasmer.Module.compile(javascript.bytecode())
+    if kept is not None:
+        with suppress(OSError, StorageError):
+            kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_durably(kept, compiled.serialize())
+    return compiled
 
 
 def run(
@@ -69,27 +116,33 @@ def run(
     limits: Limits | None = None,
     canceller: Canceller | None = None,
     trace: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Run a module once on a fresh instance.
 
-    ``module``: bytes of a Wasm module, its text (``str``), a file (``os.PathLike``) or a compiled :class:`Module`.
+    ``module``: bytes of a Wasm module, its text (``str``), a file (``os.PathLike``) or a compiled :class:`Module`; a
+    function in JavaScript as a file that ends in ``.js``, or anything whose ``abi`` says ``format = "javascript"``.
     ``input``: any bytes-like object. ``abi``: an :class:`Abi`, a mapping, the path of a TOML file or ``None`` for the
-    reference ABI (``guests/ABI.md``). ``limits``: ``None`` for :data:`waspi.DEFAULT_LIMITS`.
+    reference ABI (``guests/ABI.md``). ``limits``: ``None`` for :data:`waspi.DEFAULT_LIMITS`. ``environment``: what WASI
+    and a script's ``context`` tell the guest about the run.
 
     Raises :class:`ModuleError` (cannot be loaded), :class:`AbiError`, :class:`Trap`, :class:`LimitError`,
     :class:`CanceledError`; :class:`OperatorError` for a file that cannot be read or a wrong description.
     """
-    compiled = module if isinstance(module, Module) else Module.compile(module)
-    return compiled.run(input, abi=abi, limits=limits, canceller=canceller, trace=trace)
+    options = RunOptions(limits=limits, canceller=canceller, trace=trace, environment=environment)
+    if isinstance(module, Module):
+        return module.run(input, abi=abi, **options)
+    return Module.compile(module, abi=abi).run(input, **options)
 
 
 class Module:
     """A compiled module; free of guest state, may be shared between threads, a context manager."""
 
-    __slots__ = ("_native", "abi")
+    __slots__ = ("_native", "_script_sha256", "abi")
 
-    def __init__(self, native: _wasmer.Module, abi: AbiSource = None) -> None:
+    def __init__(self, native: _wasmer.Module, abi: AbiSource = None, *, script_sha256: str | None = None) -> None:
         self._native: _wasmer.Module | None = native
+        self._script_sha256 = script_sha256
         self.abi = abi_from(abi)
 
     @classmethod
@@ -107,8 +160,13 @@ class Module:
 
         ``target``: triple of another kind of machine, for example ``aarch64-unknown-linux-gnu``; the module can then
         only be serialized, for :meth:`load` there. Raises :class:`UsageError` for one that it cannot compile for.
+
+        Of a script nothing is compiled: the first run says whether it parses. ``bounds`` are for Wasm.
         """
-        description = abi_from(abi)
+        name = os.fspath(source) if isinstance(source, PathLike) else ""
+        description = abi_for_file(abi, name) or DEFAULT_ABI
+        if description.format is ModuleFormat.JAVASCRIPT:
+            return cls._of_script(source_of(source), description, Path(name).name or "main.js")
         return cls(_wasmer.Module.compile(wasm_from(source), bounds=bounds, target=target), description)
 
     @classmethod
@@ -120,6 +178,11 @@ class Module:
         content = wasm_from(artifact)
         return cls(_wasmer.Module.load(content), abi)
 
+    @classmethod
+    def _of_script(cls, script: bytes, abi: Abi, file: str) -> Self:
+        native = _script_engine().with_script(script_head(abi, file) + script)
+        return cls(native, abi, script_sha256=hashlib.sha256(script).hexdigest())
+
     @property
     def native(self) -> _wasmer.Module:
         """The native module; raises :class:`UsageError` after :meth:`close`."""
@@ -129,8 +192,8 @@ class Module:
 
     @property
     def sha256(self) -> str:
-        """Digest of the Wasm bytes, 64 lower-case hexadecimal digits: the module's name on devices."""
-        return self.native.sha256
+        """Digest of the Wasm bytes or the script, 64 lower-case hexadecimal digits: the module's name on devices."""
+        return self._script_sha256 or self.native.sha256
 
     @property
     def exports(self) -> Sequence[tuple[str, str]]:
@@ -143,12 +206,23 @@ class Module:
         return self.native.imports
 
     def serialize(self) -> bytes:
-        """Give the compiled code, to be loaded again by :meth:`load` on the same engine and kind of processor."""
+        """Give the compiled code, to be loaded again by :meth:`load` on the same engine and kind of processor.
+
+        Raises :class:`UsageError` for a script, of which there is none.
+        """
+        if self._script_sha256 is not None:
+            raise UsageError("a script is not compiled: keep its source")
         return self.native.serialize()
 
     def check_abi(self, abi: AbiSource = None) -> None:
-        """Raise the :class:`AbiError` or :class:`LinkError` that a run would raise before the guest's first step."""
+        """Raise the :class:`AbiError` or :class:`LinkError` that a run would raise before the guest's first step.
+
+        A script is loaded once: raises what that raises.
+        """
         description = self.abi if abi is None else abi_from(abi)
+        if self._script_sha256 is not None:
+            self.instantiate().close()
+            return
         self.native.check_abi(memory=description.memory, alloc=description.alloc, entry=description.entry)
 
     def run(self, input: Buffer, *, abi: AbiSource = None, **options: Unpack[RunOptions]) -> Outcome:  # noqa: A002
@@ -173,8 +247,9 @@ class Module:
         limits: Limits | None = None,
         canceller: Canceller | None = None,
         trace: bool = False,
+        environment: Mapping[str, str] | None = None,
     ) -> _RunArguments:
-        description = self.abi if abi is None else abi_from(abi)
+        description = self._engine_abi(abi)
         bounds = DEFAULT_LIMITS if limits is None else limits
         return _RunArguments(
             memory=description.memory,
@@ -188,7 +263,16 @@ class Module:
             log_bytes=bounds.log_bytes,
             canceller=canceller,
             trace=trace,
+            environment=environment_block(environment) if environment else None,
         )
+
+    def _engine_abi(self, abi: AbiSource) -> Abi:
+        """By which the native module is called."""
+        if self._script_sha256 is None:
+            return self.abi if abi is None else abi_from(abi)
+        if abi is not None and abi_from(abi) != self.abi:
+            raise UsageError("a script's description belongs to its loading: give it to Module.compile")
+        return ENGINE_ABI
 
     def close(self) -> None:
         """Let the compiled code go; instances that are still open keep theirs. Idempotent."""
@@ -215,6 +299,7 @@ class _RunArguments(TypedDict):
     log_bytes: int | None
     canceller: Canceller | None
     trace: bool
+    environment: bytes | None
 
 
 def _out_of_range(arguments: _RunArguments) -> UsageError:

@@ -71,6 +71,12 @@ class ModuleTooLargeError(ModuleError):
     kind = "module-too-large"
 
 
+class InvalidScriptError(ModuleError):
+    """A script that its engine cannot load: it does not parse, throws while it loads, or lacks the export."""
+
+    kind = "invalid-script"
+
+
 class LinkError(ModuleError):
     """The module imports something that the host does not offer; the message names it."""
 
@@ -174,6 +180,12 @@ class ExitTrap(Trap):
     code: int = 0
 
 
+class ExceptionError(GuestError):
+    """The guest gave up by ``waspi.fail`` and said why: in JavaScript it threw, with file, line and column."""
+
+    kind = "exception"
+
+
 class LimitError(GuestError):
     """A limit of the run was reached."""
 
@@ -234,6 +246,12 @@ class InputTooLargeError(PublisherError):
     """Input beyond the device's limit."""
 
     kind = "input-too-large"
+
+
+class BadInputError(PublisherError):
+    """The guest says, by ``waspi.fail``, that the input is not what it takes."""
+
+    kind = "bad-input"
 
 
 class UnknownModuleError(PublisherError):

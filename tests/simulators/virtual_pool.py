@@ -41,7 +41,7 @@ class VirtualPool:
     def free(self) -> int:
         return self._size - len(self.inside)
 
-    def takes(self, digest: str, publisher: str = "", priority: int = 0) -> bool:  # noqa: ARG002 - the port has them
+    def takes(self, task: Task) -> bool:  # noqa: ARG002 - the port has it
         return self.free > 0
 
     def flush(self) -> None: ...

@@ -27,6 +27,8 @@ pub struct Verdict {
 
 pub const DEALLOC: &str = "dealloc";
 pub const INITIALIZE: &str = "_initialize";
+/// Takes a script, where the module is an engine for such.
+pub const LOAD: &str = "load";
 
 impl Abi {
     /// Check the exports that this description names.
@@ -54,6 +56,15 @@ impl Abi {
             dealloc: has(shape, DEALLOC, &FuncType::new([ValType::I32; 2], [])),
             initialize: has(shape, INITIALIZE, &FuncType::new([], [])),
         })
+    }
+
+    /// Check that the module takes scripts.
+    pub fn check_load(&self, shape: &Shape) -> Result<(), Fault> {
+        let load = FuncType::new([ValType::I32; 2], []);
+        if *self.function(shape, "load function", LOAD)? != load {
+            return Err(wrong(LOAD, &shape.exports[LOAD].text, &func_text(&load)));
+        }
+        Ok(())
     }
 
     fn function<'a>(&self, shape: &'a Shape, role: &str, name: &str) -> Result<&'a FuncType, Fault> {

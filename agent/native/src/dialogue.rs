@@ -103,6 +103,24 @@ impl<'a, C: Copy> Dialogue<'a, C> {
     }
 }
 
+/// Hand a script to an engine: into a buffer of its `alloc`, which is the engine's own from then on.
+pub fn load<G: Guest>(
+    guest: &mut Entered<'_, G>,
+    abi: &Abi,
+    alloc: G::Callee,
+    load: G::Callee,
+    script: &[u8],
+) -> Result<(), Broken> {
+    let size = buffer_size(Input { address: script.as_ptr(), length: script.len() }, 0)?;
+    let pointer = guest.call(alloc, [size, 0])? as u32;
+    let memory = guest.memory();
+    inside(&abi.alloc, "a buffer", pointer, size, memory.size)?;
+    // SAFETY: `inside` has checked the other end; host and guest memory never overlap.
+    unsafe { std::ptr::copy_nonoverlapping(script.as_ptr(), memory.base.add(pointer as usize), script.len()) };
+    guest.call(load, [pointer, size])?;
+    Ok(())
+}
+
 fn buffer_size(input: Input, headroom: u32) -> Result<u32, Fault> {
     u32::try_from(input.length).ok().and_then(|length| length.checked_add(headroom)).ok_or_else(|| {
         let message = format!(

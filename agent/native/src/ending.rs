@@ -16,6 +16,8 @@ pub fn explain(ending: Ending, stop: Option<Stop>, stack: Option<i32>, loaded: &
             Fault { code: Some(code), ..Fault::new(Kind::Exit, message) }
         }
         Ending::Halted(Halt::Abort(text)) => Fault::new(Kind::Abort, format!("the guest aborted: {text}")),
+        Ending::Halted(Halt::Failed(kind, text)) if text.is_empty() => Fault::new(kind, "the guest gave no reason"),
+        Ending::Halted(Halt::Failed(kind, text)) => Fault::new(kind, text),
         Ending::Halted(Halt::Stopped) => stopped(stop.unwrap_or(Stop::Canceled), Some(limits)),
         Ending::Fault(fault) => fault,
         Ending::OutOfFuel { function } => {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use wasmparser::{FuncType, ValType};
 
+use crate::fault::Kind;
 use crate::log::Log;
 use crate::watchdog::Slot;
-use crate::{assemblyscript, wasi};
+use crate::{assemblyscript, guest_calls, wasi};
 
 /// Why the host ends a run.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub enum Halt {
     Exit(u32),
     /// AssemblyScript's `env.abort` with its text.
     Abort(String),
+    /// `waspi.fail`: the guest says what is wrong, and with what.
+    Failed(Kind, String),
     /// The watchdog ended the run while it slept in a host function.
     Stopped,
 }
@@ -34,13 +37,14 @@ impl std::error::Error for Halt {}
 pub struct Host {
     pub log: Log,
     pub slot: Arc<Slot>,
+    pub environment: Environment,
     /// The last growth that the run's memory limit did not allow.
     pub refused: Option<Refusal>,
 }
 
 impl Host {
-    pub fn new(log: Log, slot: Arc<Slot>) -> Self {
-        Self { log, slot, refused: None }
+    pub fn new(log: Log, slot: Arc<Slot>, environment: Environment) -> Self {
+        Self { log, slot, environment, refused: None }
     }
 }
 
@@ -51,6 +55,28 @@ pub struct Refusal {
     pub size: u64,
     /// By how much it should have grown.
     pub growth: u64,
+}
+
+/// What WASI's `environ_get` gives: strings `NAME=value`, each ended by a NUL.
+#[derive(Clone, Default)]
+pub struct Environment(Arc<[u8]>);
+
+impl Environment {
+    /// From strings that a NUL ends; what stands behind the last NUL is left out.
+    pub fn new(block: &[u8]) -> Self {
+        let end = block.iter().rposition(|byte| *byte == 0).map_or(0, |last| last + 1);
+        Self(block[..end].into())
+    }
+
+    /// All strings with their NULs.
+    pub fn block(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Each string with its NUL.
+    pub fn strings(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.split_inclusive(|byte| *byte == 0)
+    }
 }
 
 /// The guest's linear memory during one host call.
@@ -126,9 +152,9 @@ pub fn find(module: &str, name: &str) -> Option<&'static Offer> {
 }
 
 /// Names of the modules that the host offers functions of.
-pub const MODULES: [&str; 2] = [wasi::MODULE, assemblyscript::MODULE];
+pub const MODULES: [&str; 3] = [wasi::MODULE, assemblyscript::MODULE, guest_calls::MODULE];
 
 /// All offers.
 pub fn offers() -> impl Iterator<Item = &'static Offer> {
-    wasi::OFFERS.iter().chain(assemblyscript::OFFERS.iter())
+    wasi::OFFERS.iter().chain(assemblyscript::OFFERS.iter()).chain(guest_calls::OFFERS.iter())
 }

@@ -34,15 +34,17 @@ impl Instance {
     /// Instantiate and initialize under the limits of one call.
     pub fn open(
         loaded: Arc<Loaded>,
+        script: Option<&[u8]>,
         terms: Terms,
         canceller: Option<Py<Canceller>>,
         trace: bool,
         report: &mut Report,
     ) -> Result<Self, Box<Fault>> {
         let session = Clock::with(|clock| {
-            let mut session = guarded(|| Session::open(&loaded, &terms, clock))?;
+            let mut session = guarded(|| Session::open(&loaded, &terms, clock, script.is_some()))?;
             let canceller = canceller.as_ref().map(Py::get);
-            session.watched(&loaded, &terms, clock, canceller, report, |session, _| session.initialize(&terms))?;
+            session
+                .watched(&loaded, &terms, clock, canceller, report, |session, _| session.initialize(&terms, script))?;
             Ok::<_, Box<Fault>>(session)
         })?;
         Ok(Self { loaded, terms, canceller, trace, state: Mutex::new(State::Open(session)) })

@@ -15,6 +15,7 @@ mod engine;
 mod fault;
 mod features;
 mod fingerprint;
+mod guest_calls;
 mod host;
 mod instance;
 mod limits;

@@ -11,6 +11,7 @@ use crate::buffer::Lent;
 use crate::canceller::Canceller;
 use crate::dialogue::Input;
 use crate::fault::{Fault, guarded};
+use crate::host::Environment;
 use crate::instance::Instance;
 use crate::limits::Limits;
 use crate::loaded::Loaded;
@@ -20,20 +21,31 @@ use crate::run::{Clock, Report, Session, Terms};
 
 /// See `_wasmer.pyi`.
 #[pyclass(frozen, module = "waspi._wasmer")]
-pub struct Module(Arc<Loaded>);
+pub struct Module {
+    loaded: Arc<Loaded>,
+    /// What its `load` is given before the first call of each instance.
+    script: Option<Arc<[u8]>>,
+}
+
+impl From<Loaded> for Module {
+    fn from(loaded: Loaded) -> Self {
+        Self { loaded: Arc::new(loaded), script: None }
+    }
+}
 
 /// A fresh instance for one run.
 fn run_once(
     loaded: &Loaded,
+    script: Option<&[u8]>,
     terms: &Terms,
     canceller: Option<&Canceller>,
     input: Input,
     report: &mut Report,
 ) -> Result<(), Box<Fault>> {
     Clock::with(|clock| {
-        let mut session = guarded(|| Session::open(loaded, terms, clock))?;
+        let mut session = guarded(|| Session::open(loaded, terms, clock, script.is_some()))?;
         session.watched(loaded, terms, clock, canceller, report, |session, report| {
-            session.initialize(terms)?;
+            session.initialize(terms, script)?;
             session.call(input, terms, report)
         })
     })
@@ -54,7 +66,7 @@ impl Module {
         let bytes: &[u8] = &bytes;
         let bounds = bounds.map(|bounds| *bounds.get()).unwrap_or_default();
         let loaded = py.detach(|| guarded(|| Loaded::compile(bytes, &bounds, target)));
-        loaded.map(|loaded| Self(Arc::new(loaded))).map_err(|fault| raise(py, fault))
+        loaded.map(Self::from).map_err(|fault| raise(py, fault))
     }
 
     #[staticmethod]
@@ -63,34 +75,40 @@ impl Module {
         let bytes = lent.stable(py)?;
         let bytes: &[u8] = &bytes;
         let loaded = py.detach(|| guarded(|| Loaded::load(bytes)));
-        loaded.map(|loaded| Self(Arc::new(loaded))).map_err(|fault| raise(py, fault))
+        loaded.map(Self::from).map_err(|fault| raise(py, fault))
+    }
+
+    fn with_script(&self, py: Python<'_>, script: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let lent = Lent::new(script)?;
+        let script: Arc<[u8]> = lent.stable(py)?[..].into();
+        Ok(Self { loaded: self.loaded.clone(), script: Some(script) })
     }
 
     fn serialize<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let bytes = py.detach(|| guarded(|| self.0.serialize())).map_err(|fault| raise(py, fault))?;
+        let bytes = py.detach(|| guarded(|| self.loaded.serialize())).map_err(|fault| raise(py, fault))?;
         Ok(PyBytes::new(py, &bytes))
     }
 
     #[getter]
     fn sha256(&self) -> &str {
-        &self.0.sha256
+        &self.loaded.sha256
     }
 
     #[getter]
     fn exports(&self) -> Vec<(&str, &str)> {
-        let shape = &self.0.shape;
+        let shape = &self.loaded.shape;
         shape.export_order.iter().map(|name| (name.as_str(), shape.exports[name].text.as_str())).collect()
     }
 
     #[getter]
     fn imports(&self) -> Vec<(&str, &str, &str)> {
-        let imports = self.0.shape.imports.iter();
+        let imports = self.loaded.shape.imports.iter();
         imports.map(|import| (import.module.as_str(), import.name.as_str(), import.kind.as_str())).collect()
     }
 
     #[pyo3(signature = (input, *, memory = "memory", alloc = "alloc", entry = "append", headroom = 30, fuel = None,
                         memory_bytes = None, time_ms = None, output_bytes = None, log_bytes = None, canceller = None,
-                        trace = false))]
+                        trace = false, environment = None))]
     #[allow(clippy::too_many_arguments)] // each is a keyword with a default in Python
     fn run<'py>(
         &self,
@@ -107,23 +125,25 @@ impl Module {
         log_bytes: Option<u64>,
         canceller: Option<&Bound<'_, Canceller>>,
         trace: bool,
+        environment: Option<&[u8]>,
     ) -> PyResult<Bound<'py, Outcome>> {
         let lent = Lent::new(input)?;
         let input = lent.input();
         let terms = Terms {
             abi: Abi { memory: memory.into(), alloc: alloc.into(), entry: entry.into(), headroom },
             limits: Limits::new(fuel, memory_bytes, time_ms, output_bytes, log_bytes),
+            environment: environment.map(Environment::new).unwrap_or_default(),
         };
         let canceller = canceller.map(Bound::get);
         let mut report = Report::default();
-        let done = py.detach(|| run_once(&self.0, &terms, canceller, input, &mut report));
+        let done = py.detach(|| run_once(&self.loaded, self.script.as_deref(), &terms, canceller, input, &mut report));
         done.map_err(|fault| raise_run(py, &fault, &report.usage))?;
         Outcome::of(py, &report, trace)
     }
 
     #[pyo3(signature = (*, memory = "memory", alloc = "alloc", entry = "append", headroom = 30, fuel = None,
                         memory_bytes = None, time_ms = None, output_bytes = None, log_bytes = None, canceller = None,
-                        trace = false))]
+                        trace = false, environment = None))]
     #[allow(clippy::too_many_arguments)] // as above
     fn instantiate(
         &self,
@@ -139,20 +159,22 @@ impl Module {
         log_bytes: Option<u64>,
         canceller: Option<Py<Canceller>>,
         trace: bool,
+        environment: Option<&[u8]>,
     ) -> PyResult<Instance> {
         let terms = Terms {
             abi: Abi { memory: memory.into(), alloc: alloc.into(), entry: entry.into(), headroom },
             limits: Limits::new(fuel, memory_bytes, time_ms, output_bytes, log_bytes),
+            environment: environment.map(Environment::new).unwrap_or_default(),
         };
-        let loaded = self.0.clone();
+        let loaded = self.loaded.clone();
         let mut report = Report::default();
-        let opened = py.detach(|| Instance::open(loaded, terms, canceller, trace, &mut report));
+        let opened = py.detach(|| Instance::open(loaded, self.script.as_deref(), terms, canceller, trace, &mut report));
         opened.map_err(|fault| raise_run(py, &fault, &report.usage))
     }
 
     #[pyo3(signature = (*, memory = "memory", alloc = "alloc", entry = "append"))]
     fn check_abi(&self, py: Python<'_>, memory: &str, alloc: &str, entry: &str) -> PyResult<()> {
         let abi = Abi { memory: memory.into(), alloc: alloc.into(), entry: entry.into(), headroom: 0 };
-        abi.check(&self.0.shape).map(drop).map_err(|fault| raise(py, fault))
+        abi.check(&self.loaded.shape).map(drop).map_err(|fault| raise(py, fault))
     }
 }

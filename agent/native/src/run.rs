@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::abi::{Abi, DEALLOC, INITIALIZE, Verdict};
+use crate::abi::{Abi, DEALLOC, INITIALIZE, LOAD, Verdict};
 use crate::canceller::Canceller;
-use crate::dialogue::{Dialogue, Functions, Input, Trace};
+use crate::dialogue::{self, Dialogue, Functions, Input, Trace};
 use crate::ending;
 use crate::engine::{Compiled, Ending, Guest, Program};
 use crate::fault::{Fault, Kind};
-use crate::host::Host;
+use crate::host::{Environment, Host};
 use crate::limits::Limits;
 use crate::loaded::Loaded;
 use crate::log::Log;
@@ -44,6 +44,7 @@ pub struct Report {
 pub struct Terms {
     pub abi: Abi,
     pub limits: Limits,
+    pub environment: Environment,
 }
 
 /// An instance with its callable exports.
@@ -81,9 +82,12 @@ impl Clock<'_> {
 
 impl Session {
     /// A fresh instance that has not run yet.
-    pub fn open(loaded: &Loaded, terms: &Terms, clock: &Clock<'_>) -> Result<Self, Fault> {
+    pub fn open(loaded: &Loaded, terms: &Terms, clock: &Clock<'_>, script: bool) -> Result<Self, Fault> {
         let program = loaded.program()?;
         let verdict = terms.abi.check(&loaded.shape)?;
+        if script {
+            terms.abi.check_load(&loaded.shape)?;
+        }
         let needed = loaded.shape.memory.map_or(0, |pages| pages.minimum * 65_536);
         if needed > terms.limits.memory {
             return Err(Fault::new(
@@ -95,13 +99,13 @@ impl Session {
                 ),
             ));
         }
-        let host = Host::new(Log::new(terms.limits.log), clock.slot.clone());
+        let host = Host::new(Log::new(terms.limits.log), clock.slot.clone(), terms.environment.clone());
         let guest = program.instantiate(&terms.limits, host)?;
         Ok(Self { guest, verdict, functions: None })
     }
 
-    /// Start function and `_initialize`: once, before the first call.
-    pub fn initialize(&mut self, terms: &Terms) -> Result<(), Broken> {
+    /// Start function, `_initialize` and, where there is a script, `load`: once, before the first call.
+    pub fn initialize(&mut self, terms: &Terms, script: Option<&[u8]>) -> Result<(), Broken> {
         self.guest.start()?;
         if self.verdict.initialize
             && let Some(callee) = self.guest.callee(INITIALIZE)
@@ -110,7 +114,12 @@ impl Session {
         }
         let dealloc = if self.verdict.dealloc { self.guest.callee(DEALLOC) } else { None };
         let mut callee = |name| self.guest.callee(name).expect("checked by the ABI's verdict");
-        self.functions = Some(Functions { alloc: callee(&terms.abi.alloc), entry: callee(&terms.abi.entry), dealloc });
+        let functions = Functions { alloc: callee(&terms.abi.alloc), entry: callee(&terms.abi.entry), dealloc };
+        if let Some(script) = script {
+            let load = self.guest.callee(LOAD).expect("checked when the session was opened");
+            self.guest.enter(|guest| dialogue::load(guest, &terms.abi, functions.alloc, load, script))?;
+        }
+        self.functions = Some(functions);
         Ok(())
     }
 

@@ -33,8 +33,8 @@ macro_rules! offer {
 pub static OFFERS: [Offer; 46] = [
     offer!("args_get", "ii", |_, _, _| Ok(errno::SUCCESS)),
     offer!("args_sizes_get", "ii", no_strings),
-    offer!("environ_get", "ii", |_, _, _| Ok(errno::SUCCESS)),
-    offer!("environ_sizes_get", "ii", no_strings),
+    offer!("environ_get", "ii", environ_get),
+    offer!("environ_sizes_get", "ii", environ_sizes_get),
     offer!("clock_res_get", "ii", clock_res_get),
     offer!("clock_time_get", "iIi", clock_time_get),
     offer!("fd_advise", "iIIi", no_file),
@@ -86,6 +86,23 @@ pub fn or_fault(done: Option<()>) -> Result<u64, Halt> {
 
 fn no_strings(_: &mut Host, memory: View, args: &[u64]) -> Result<u64, Halt> {
     or_fault(memory.write(args[0], &[0; 4]).and_then(|()| memory.write(args[1], &[0; 4])))
+}
+
+fn environ_sizes_get(host: &mut Host, memory: View, args: &[u64]) -> Result<u64, Halt> {
+    let count = host.environment.strings().count() as u32;
+    let size = host.environment.block().len() as u32;
+    or_fault(memory.write(args[0], &count.to_le_bytes()).and_then(|()| memory.write(args[1], &size.to_le_bytes())))
+}
+
+/// The strings at the second argument, their addresses at the first.
+fn environ_get(host: &mut Host, memory: View, args: &[u64]) -> Result<u64, Halt> {
+    let mut at = args[1] as u32;
+    let written = host.environment.strings().enumerate().try_for_each(|(index, string)| {
+        memory.write(args[0] + index as u64 * 4, &at.to_le_bytes())?;
+        at = at.wrapping_add(string.len() as u32);
+        Some(())
+    });
+    or_fault(written.and_then(|()| memory.write(args[1], host.environment.block())))
 }
 
 fn is_stream(fd: u64) -> bool {

@@ -21,7 +21,7 @@ app = typer.Typer(rich_markup_mode="rich", add_completion=False)
     epilog=examples("waspi bench append.wasm 'The input string'", "waspi bench fft.wasm --input-file s.raw --json")
 )
 def bench(
-    module: Annotated[Path, typer.Argument(metavar="MODULE", help="A .wasm or .wat file.")],
+    module: Annotated[Path, typer.Argument(metavar="MODULE", help="A .wasm, .wat or .js file.")],
     text: InputArgument = None,
     *,
     input_file: InputFileOption = None,

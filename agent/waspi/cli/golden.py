@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from waspi.abi_description import abi_from
+from waspi.abi_description import abi_for_file
 from waspi.cli.console import note, write_text
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
@@ -15,6 +15,7 @@ from waspi.errors import OperatorError, UsageError
 from waspi.fleet.repository.golden_file import dump_golden
 from waspi.fleet.repository.inspection import record as record_pairs
 from waspi.fleet.repository.limits_file import load_limits
+from waspi.model.abi import DEFAULT_ABI
 
 app = typer.Typer(
     rich_markup_mode="rich",
@@ -57,7 +58,9 @@ def record(
     data += [read_input(None, file) for file in input_files or ()]
     if not data:
         raise UsageError("no input; give INPUT or --input-file FILE")
-    pairs = record_pairs(wasm_of(module), data, abi=abi_from(abi), limits=load_limits(limits))
+    pairs = record_pairs(
+        wasm_of(module), data, abi=abi_for_file(abi, module.name) or DEFAULT_ABI, limits=load_limits(limits)
+    )
     text = dump_golden(pairs)
     if out is None:
         write_text(text)

@@ -6,22 +6,23 @@ from typing import Annotated
 
 import typer
 
-from waspi import _wasmer
+from waspi import _wasmer, javascript
+from waspi.abi_description import abi_for_file
 from waspi.cli.console import complain_of, json_of_error, write_json, write_line
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
 from waspi.cli.guest_options import AbiOption, EntryOption, abi_of
 from waspi.cli.json_option import JsonOption
-from waspi.engine import wasm_from
+from waspi.engine import Module, source_of, wasm_from
 from waspi.errors import GuestError
-from waspi.model.abi import DEFAULT_ABI
+from waspi.model.abi import DEFAULT_ABI, ModuleFormat
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
 
 @app.command(epilog=examples("waspi inspect append.wasm", "waspi inspect --entry resize image.wasm --json"))
 def inspect(
-    module: Annotated[Path, typer.Argument(metavar="MODULE", help="A .wasm or .wat file.")],
+    module: Annotated[Path, typer.Argument(metavar="MODULE", help="A .wasm, .wat or .js file.")],
     *,
     abi: AbiOption = None,
     entry: EntryOption = None,
@@ -31,22 +32,24 @@ def inspect(
 
     Exit code 0 when a device with default bounds would run it, 1 when it would refuse.
     """
-    description = abi_of(abi, entry) or DEFAULT_ABI
-    wasm = wasm_from(module)
+    description = abi_for_file(abi_of(abi, entry), module.name) or DEFAULT_ABI
+    script = description.format is not ModuleFormat.WASM
+    wasm = source_of(module) if script else wasm_from(module)
     report: dict[str, object] = {
         "file": str(module),
         "sha256": hashlib.sha256(wasm).hexdigest(),
         "bytes": len(wasm),
-        "engine": _wasmer.ENGINE,
+        "engine": javascript.engine().name if script else _wasmer.ENGINE,
     }
     refusal: GuestError | None = None
     try:
-        compiled = _wasmer.Module.compile(wasm)
-        report["stripped_bytes"] = len(_wasmer.strip(wasm))
-        report["artifact_bytes"] = len(compiled.serialize())
-        report["exports"] = [{"name": name, "type": kind} for name, kind in compiled.exports]
-        report["imports"] = [{"module": of, "name": name, "type": kind} for of, name, kind in compiled.imports]
-        compiled.check_abi(memory=description.memory, alloc=description.alloc, entry=description.entry)
+        with Module.compile(wasm, abi=description) as compiled:
+            if not script:
+                report["stripped_bytes"] = len(_wasmer.strip(wasm))
+                report["artifact_bytes"] = len(compiled.serialize())
+                report["exports"] = [{"name": name, "type": kind} for name, kind in compiled.exports]
+                report["imports"] = [{"module": of, "name": name, "type": kind} for of, name, kind in compiled.imports]
+            compiled.check_abi()
     except GuestError as error:
         refusal = error
     report["accepted"] = refusal is None
@@ -70,6 +73,8 @@ def _tell(report: dict[str, object]) -> None:
     if "artifact_bytes" in report:
         sizes.append(f"{report['artifact_bytes']} compiled for {_wasmer.TARGET}")
     write_line(f"size      {', '.join(sizes)}")
+    if "exports" not in report:
+        write_line(f"engine    {report['engine']}")
     for heading, key in (("exports", "exports"), ("imports", "imports")):
         rows = report.get(key)
         if isinstance(rows, list):

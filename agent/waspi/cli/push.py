@@ -25,9 +25,9 @@ from waspi.cli.result_report import report_group, report_result
 from waspi.errors import NoAnswerError, UsageError
 from waspi.fleet.client import Client
 from waspi.fleet.job_order import JobOptions
-from waspi.fleet.module_source import module_from
+from waspi.fleet.module_source import abi_for, module_from
 from waspi.model.limits import Limits
-from waspi.model.module import InlineModule, ModuleRef
+from waspi.model.module import BYTECODE, InlineModule, ModuleRef
 from waspi.model.result import Result
 from waspi.protocol.ids import check_id
 
@@ -93,7 +93,7 @@ def push(
     choice = at.choice()
     options = JobOptions(
         limits=limits_of(Limits(), fuel=fuel, memory_mib=memory_mib, timeout_ms=timeout_ms, output_kib=output_kib),
-        abi=abi_of(abi, entry),
+        abi=abi_for(module, abi_of(abi, entry)),
         idempotent=idempotent,
         priority=priority,
         expires_in_s=expires_in,
@@ -164,7 +164,7 @@ def _located(result: Result, whole: ModuleRef, sent: ModuleRef) -> Result:
 
 
 def _stripped(module: ModuleRef) -> ModuleRef:
-    if not isinstance(module, InlineModule):
+    if not isinstance(module, InlineModule) or not module.wasm.startswith(BYTECODE):
         return module
     from waspi import _wasmer  # noqa: PLC0415 - pushing a deployed module needs no native module here
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from waspi.abi_description import abi_from
+from waspi.abi_description import abi_for_file
 from waspi.cli.console import note, write_json, write_line
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
@@ -20,6 +20,7 @@ from waspi.fleet.repository.repository import DEFAULT_ROOT_KEYS, DEFAULT_THRESHO
 from waspi.fleet.repository.root_change import RootChange
 from waspi.fleet.repository.settings import Lifetimes
 from waspi.fleet.user_folder import keys_folder
+from waspi.model.abi import DEFAULT_ABI
 
 app = typer.Typer(
     rich_markup_mode="rich",
@@ -80,7 +81,7 @@ def init(
     )
 )
 def add(
-    module: Annotated[Path, typer.Argument(metavar="MODULE", help="The module's file, bytecode or text.")],
+    module: Annotated[Path, typer.Argument(metavar="MODULE", help="The module's file: bytecode, text or a script.")],
     *,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="Name by which jobs ask for it.")],
     version: Annotated[str, typer.Option("--version", metavar="V", help="Version; its bytes are then fixed.")],
@@ -96,7 +97,12 @@ def add(
     """
     wasm = wasm_of(module)
     release, stripped = inspect(
-        wasm, name, version, abi=abi_from(abi), limits=load_limits(limits), golden=load_golden(golden)
+        wasm,
+        name,
+        version,
+        abi=abi_for_file(abi, module.name) or DEFAULT_ABI,
+        limits=load_limits(limits),
+        golden=load_golden(golden),
     )
     Repository(repo).add(release, stripped)
     if not release.golden:

@@ -30,6 +30,7 @@ app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
 @app.command(
     epilog=examples(
+        """waspi run mean.js '{"readings":[1,2]}'""",
         "waspi run append.wasm 'The input string'",
         "waspi run filter.wat --input-file photo.raw > out.raw",
         "cat readings.json | waspi run stats.wasm --fuel 1000000 --json",
@@ -37,7 +38,7 @@ app = typer.Typer(rich_markup_mode="rich", add_completion=False)
     )
 )
 def run(
-    module: Annotated[Path, typer.Argument(metavar="MODULE", help="A .wasm or .wat file.")],
+    module: Annotated[Path, typer.Argument(metavar="MODULE", help="A .wasm, .wat or .js file.")],
     text: InputArgument = None,
     *,
     input_file: InputFileOption = None,

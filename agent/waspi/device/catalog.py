@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, replace
 
-from waspi.abi_description import abi_from
+from waspi.abi_description import abi_for_file
 from waspi.device.settings import LocalModule
 from waspi.errors import ConfigError, UnknownModuleError
-from waspi.model.abi import DEFAULT_ABI, Abi
+from waspi.model.abi import DEFAULT_ABI, Abi, ModuleFormat
 from waspi.model.limits import Limits
 from waspi.model.module import BYTECODE, DigestModule, InlineModule, ModuleRef
 from waspi.model.release import Release
@@ -45,6 +45,15 @@ class Resolved:
     label: str
     abi: Abi = DEFAULT_ABI
     limits: Limits = field(default_factory=Limits)
+
+    def abi_for(self, asked: Abi | None) -> Abi:
+        """How to run it for a job that states a description or none: what its bytes are is not the job's to say."""
+        if asked is None:
+            return self.abi
+        if self.abi.format is ModuleFormat.WASM or asked.format is self.abi.format:
+            return asked
+        entry = self.abi.entry if asked.entry == DEFAULT_ABI.entry else asked.entry
+        return replace(self.abi, entry=entry, input=asked.input, output=asked.output)
 
     @property
     def where(self) -> str:
@@ -133,9 +142,12 @@ def files_of(module: LocalModule) -> tuple[bytes, Abi]:
         wasm = module.path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{what}: cannot read {module.path}: {error.strerror}") from error
-    if not wasm.startswith(BYTECODE):
-        raise ConfigError(f"{what}: {module.path} is no bytecode; a device takes what wat2wasm or a compiler made")
-    return wasm, abi_from(module.abi)
+    abi = abi_for_file(module.abi, module.path.name) or DEFAULT_ABI
+    if abi.format is ModuleFormat.WASM and not wasm.startswith(BYTECODE):
+        raise ConfigError(
+            f"{what}: {module.path} is no bytecode and no script (.js); a device takes what wat2wasm or a compiler made"
+        )
+    return wasm, abi
 
 
 def _deployed(release: Release, state: str) -> Deployed:

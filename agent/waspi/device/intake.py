@@ -186,7 +186,7 @@ class Intake:
             DigestModule(found.digest),
             asked.inputs,
             asked.batch,
-            asked.abi or found.abi,
+            found.abi_for(asked.abi),
             self._capped(asked.limits, found.limits),
             asked.expires_at,
             asked.idempotent,

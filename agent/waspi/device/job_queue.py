@@ -6,7 +6,7 @@ import heapq
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import count
 
 from waspi.device.active_job import ActiveJob
@@ -29,6 +29,7 @@ from waspi.journal.journal import Journal
 from waspi.journal.operations import Operation, Receive, Requeue, Start
 from waspi.journal.rows import JobRow, OutboxRow
 from waspi.journal.start_record import StartRecord
+from waspi.model.abi import environment_block
 from waspi.model.job import Job
 from waspi.model.module import DigestModule
 from waspi.model.result import Result, Usage
@@ -82,6 +83,7 @@ class JobQueue:
         self._on_change = on_change
         self._on_end = on_end
         self.ends = JobEnd(device, ledger, cache, on_rows, self._at_end)
+        self._told = lru_cache(maxsize=64)(self._tell)
         self._pool: Pool | None = None
         self._receiving: dict[str, tuple[JobRow, list[Callable[[], object]]]] = {}
         self._active: dict[str, ActiveJob] = {}
@@ -300,9 +302,28 @@ class JobQueue:
         module = job.module
         if not isinstance(module, DigestModule):
             raise EnvelopeError("a stored job names its module by digest")
+        told = b"WASPI_JOB=%b\0%b" % (row.id.encode(), self._told(row.module))
         return Task(
-            row.id, module.sha256, job.effective_abi, job.limits, job.inputs, self._trace, priority=row.priority
+            row.id,
+            module.sha256,
+            job.effective_abi,
+            job.limits,
+            job.inputs,
+            self._trace,
+            priority=row.priority,
+            environment=told,
         )
+
+    def _tell(self, module: str) -> bytes:
+        """What a guest is told of device and module: the part of its environment that many jobs share.
+
+        ``module``: as :attr:`waspi.device.catalog.Resolved.where` has it.
+        """
+        known = {"WASPI_DEVICE": self._device}
+        label = module.rpartition("#")[0].partition(" ")[0]
+        if label:
+            known["WASPI_MODULE"], _, known["WASPI_VERSION"] = label.partition("@")
+        return environment_block(known)
 
     def _started(self, job_id: str, _rows: tuple[OutboxRow, ...] = ()) -> None:
         """The start is on the disk: a worker may have the job, unless a cancel came first."""
@@ -317,7 +338,7 @@ class JobQueue:
         pool = self._pool
         while self._marked and pool is not None and not self.draining:
             active = self._active[self._marked[0][2]]
-            if not pool.takes(active.row.digest, priority=active.row.priority):
+            if active.task is not None and not pool.takes(active.task):
                 return
             if not self._budget.admits(active.memory_bytes, self._clock.monotonic()):
                 return

@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
-from waspi.abi_description import AbiSource, abi_from
+from waspi.abi_description import AbiSource
 from waspi.errors import UsageError
-from waspi.fleet.module_source import ModuleSource, module_from
+from waspi.fleet.module_source import ModuleSource, abi_for, module_from
 from waspi.fleet.pending_job import PendingJob
 from waspi.model.job import Job
 from waspi.model.limits import Limits
@@ -95,13 +95,12 @@ class JobOrder:
         if expires_in is None and signing_key is not None:
             expires_at = float((now // SIGNED_EXPIRES_IN_S + 2) * SIGNED_EXPIRES_IN_S)
         inputs = _inputs(data)
-        abi = options.get("abi")
         job = Job(
             id=check_id(options.get("job_id") or f"j-{secrets.token_hex(10)}", "job"),
             module=module_from(module),
             inputs=inputs,
             batch=isinstance(data, list | tuple),
-            abi=None if abi is None else abi_from(abi),
+            abi=abi_for(module, options.get("abi")),
             limits=options.get("limits", Limits()),
             expires_at=expires_at,
             idempotent=options.get("idempotent", False),

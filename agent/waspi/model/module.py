@@ -11,6 +11,10 @@ _TEXT: Final = (b"(", b";")
 _TEXT_FILES: Final = (".wat", ".wast")
 
 
+SCRIPT_FILES: Final = (".js", ".mjs")
+"""How the names of files end that hold a function in JavaScript."""
+
+
 def is_text(content: bytes, name: str) -> bool:
     """Whether the content of a file of that name is WebAssembly's text format, going by how both look (``bool``)."""
     looks = name.endswith(_TEXT_FILES) or content.lstrip().startswith(_TEXT)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from waspi.model.abi import DEFAULT_ABI, Abi
+from waspi.model.abi import DEFAULT_ABI, SCRIPT_ABI, Abi, Encoding, ModuleFormat
 from waspi.model.limits import Limits
 from waspi.protocol import field
 
@@ -15,15 +15,18 @@ MAX_HEADROOM: Final = 2**31 - 1
 """The guest's ``alloc`` takes a signed 32-bit size."""
 
 # In deterministic order (RFC 8949, 4.2.1: shorter first, then by bytes), see cbor.encode_sorted.
-_ABI_ORDER: Final = ("alloc", "entry", "input", "memory", "output", "headroom")
+_ABI_ORDER: Final = ("alloc", "entry", "input", "format", "memory", "output", "encoding", "headroom")
 _ABI_KEYS: Final = frozenset(_ABI_ORDER)
 _LIMIT_ORDER: Final = ("fuel", "time_ms", "log_bytes", "memory_bytes", "output_bytes")
 _LIMIT_KEYS: Final = frozenset(_LIMIT_ORDER)
 
 
 def abi_fields(abi: Abi) -> dict[str, object]:
-    """An ABI description in full: it replaces another one as a whole."""
-    return {key: value for key in _ABI_ORDER if (value := getattr(abi, key)) is not None}
+    """An ABI description in full: it replaces another one as a whole. ``format`` is left out for WebAssembly."""
+    fields = {key: value for key in _ABI_ORDER if (value := getattr(abi, key)) is not None}
+    if abi.format is ModuleFormat.WASM:
+        del fields["format"]
+    return {key: str(value) if isinstance(value, str) else value for key, value in fields.items()}
 
 
 def abi_of(value: object, what: str) -> Abi:
@@ -36,10 +39,15 @@ def abi_of(value: object, what: str) -> Abi:
     def note(key: str) -> str | None:
         return field.text(fields[key], f"{what}: 'abi.{key}'") if key in fields else None
 
+    def word(key: str, words: type[ModuleFormat | Encoding]) -> str | None:
+        return field.member(fields[key], f"{what}: 'abi.{key}'", words) if key in fields else None
+
+    form = ModuleFormat(word("format", ModuleFormat) or ModuleFormat.WASM)
+    encoding = word("encoding", Encoding)
     return Abi(
         memory=export("memory", DEFAULT_ABI.memory),
         alloc=export("alloc", DEFAULT_ABI.alloc),
-        entry=export("entry", DEFAULT_ABI.entry),
+        entry=export("entry", (DEFAULT_ABI if form is ModuleFormat.WASM else SCRIPT_ABI).entry),
         headroom=(
             field.integer(fields["headroom"], f"{what}: 'abi.headroom'", most=MAX_HEADROOM)
             if "headroom" in fields
@@ -47,6 +55,8 @@ def abi_of(value: object, what: str) -> Abi:
         ),
         input=note("input"),
         output=note("output"),
+        format=form,
+        encoding=Encoding(encoding) if encoding is not None else None,
     )
 
 

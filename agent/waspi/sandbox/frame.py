@@ -23,13 +23,23 @@ ANSWER = 17
 FAILURE = 18
 ARTIFACT = 19
 
-RUN_HEAD = Struct("<32s32sB3H2IQ5q")
-"""digest, digest to unload (zeros: none), flags, lengths of the three names of the ABI, headroom, number of inputs,
-bound of all outputs together, then fuel, memory, time, output and log with ``NO_LIMIT`` for none. The names, the
-lengths of the inputs (``SIZE`` each) and the inputs follow."""
+RUN_HEAD = Struct("<32s32sB5H3IQ5q")
+"""digest, digest to unload (zeros: none), flags, lengths of the three names of the ABI, of the script's key and of the
+environment, headroom, number of inputs, bytes of the script, bound of all outputs together, then fuel, memory, time,
+output and log with ``NO_LIMIT`` for none. The names, the key, the environment, the script, the lengths of the inputs
+(``SIZE`` each) and the inputs follow.
+
+A script's key is its digest (32 bytes) and the head of the engine's block (``waspi.model.abi.script_head``); there is
+none for a module that is Wasm. The script itself comes along when the worker does not have it under that key."""
 FLAG_LOAD = 1
 """The module's artifact comes as a descriptor with this frame."""
 FLAG_TRACE = 2
+SCRIPT_DIGEST = 32
+"""Bytes of the digest that a script's key begins with."""
+FLAG_FORGET = 4
+"""Let all scripts go first."""
+FLAG_SCRIPT = 8
+"""The script comes with this frame."""
 NO_LIMIT = -1
 NO_DIGEST = bytes(32)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from waspi import errors
 from waspi.errors import EnvelopeError, WaspiError, WorkerError
+from waspi.model.abi import ENGINE_ABI, script_head
 from waspi.model.result import JobError
 from waspi.model.value import value
 from waspi.sandbox import frame
@@ -25,16 +26,33 @@ _JOIN: Final = 16 * 1024
 
 
 def pack_run(
-    task: Task, *, load: bool, unload: str | None, time_ms: int, answer_bytes: int, log_bytes: int
+    task: Task,
+    code: str,
+    *,
+    load: bool,
+    unload: str | None,
+    forget: bool,
+    script: bytes | None,
+    time_ms: int,
+    answer_bytes: int,
+    log_bytes: int,
 ) -> tuple[bytes, ...]:
     """The body of a RUN request, in pieces so that large inputs are not copied.
 
-    ``load``: the artifact's descriptor comes along; ``unload``: a digest that the worker shall forget before.
+    ``code``: digest of what runs; ``load``: its artifact's descriptor comes along; ``unload``: a digest that the worker
+    shall forget before; ``forget``: all scripts, too; ``script``: the task's, ``None`` when the worker has it.
     Raises ``EnvelopeError``: a number or a name that no run can have.
     """
     inputs = task.inputs
     flags = (frame.FLAG_LOAD if load else 0) | (frame.FLAG_TRACE if task.trace else 0)
-    head = _head(task.digest, unload, flags, task.abi, task.limits, len(inputs), time_ms, answer_bytes, log_bytes)
+    flags |= (frame.FLAG_FORGET if forget else 0) | (frame.FLAG_SCRIPT if script is not None else 0)
+    key = script_key(task) if task.is_script else b""
+    abi = ENGINE_ABI if key else task.abi
+    sizes = (len(task.environment), len(inputs), len(script or b""))
+    head = _head(code, unload, flags, abi, key, task.limits, *sizes, time_ms, answer_bytes, log_bytes)
+    head += task.environment
+    if script:
+        head += script
     if len(inputs) == 1:
         (data,) = inputs
         head += frame.SIZE.pack(len(data))
@@ -43,18 +61,31 @@ def pack_run(
 
 
 @lru_cache(maxsize=64)
+def _key(digest: str, abi: Abi) -> bytes:
+    return bytes.fromhex(digest) + script_head(abi)
+
+
+def script_key(task: Task) -> bytes:
+    """Under what a worker keeps the task's script: its digest and how it is called."""
+    return _key(task.digest, task.abi)
+
+
+@lru_cache(maxsize=64)
 def _head(
     digest: str,
     unload: str | None,
     flags: int,
     abi: Abi,
+    key: bytes,
     limits: Limits,
+    environment: int,
     count: int,
+    script: int,
     time_ms: int,
     answer_bytes: int,
     log_bytes: int,
 ) -> bytes:
-    """All but the inputs and their sizes: the same for most jobs of a module."""
+    """All but what differs from job to job: environment, script, inputs and their sizes."""
     names = [name.encode("utf-8", "surrogateescape") for name in (abi.memory, abi.alloc, abi.entry)]
     try:
         head = frame.RUN_HEAD.pack(
@@ -62,8 +93,11 @@ def _head(
             bytes.fromhex(unload) if unload else frame.NO_DIGEST,
             flags,
             *map(len, names),
+            len(key),
+            environment,
             abi.headroom,
             count,
+            script,
             answer_bytes,
             _wire(limits.fuel),
             _wire(limits.memory_bytes),
@@ -73,7 +107,7 @@ def _head(
         )
     except struct_error as error:
         raise EnvelopeError("a number or a name in the job's ABI or limits is out of range") from error
-    return b"".join((head, *names))
+    return b"".join((head, *names, key))
 
 
 def _wire(limit: int | None) -> int:
@@ -121,6 +155,7 @@ def _tree(base: type[WaspiError]) -> dict[str, type[WaspiError]]:
 _KINDS: Final = _tree(errors.GuestError) | {
     error.kind: error
     for error in (
+        errors.BadInputError,
         errors.WaspiError,
         errors.CanceledError,
         errors.DeviceError,

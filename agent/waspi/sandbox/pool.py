@@ -7,11 +7,13 @@ here blocks, except :meth:`Pool.probe` and :meth:`Pool.close`, which say so.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from waspi import javascript
 from waspi.errors import (
     ArtifactError,
     CanceledError,
@@ -35,17 +37,19 @@ from waspi.sandbox.messages import Failure, as_job_error
 from waspi.sandbox.posture import missing_parts
 from waspi.sandbox.settings import Isolation
 from waspi.sandbox.supervisor import ChildState
-from waspi.sandbox.task import Done, Task
+from waspi.sandbox.task import Done, code_of
 from waspi.sandbox.workers import Assignment, Worker, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from selectors import BaseSelector
 
+    from waspi.model.abi import Abi
     from waspi.sandbox.cache import ModuleCache
     from waspi.sandbox.messages import Answer
     from waspi.sandbox.settings import PoolSettings
     from waspi.sandbox.supervisor import Supervisor
+    from waspi.sandbox.task import Task
 
 log = logging.getLogger(__name__)
 
@@ -98,21 +102,25 @@ class Pool:
         """How many tasks of compiled modules :meth:`submit` takes now, whichever they are (``int``)."""
         return max(0, self._settings.workers - self._workers.occupied - len(self._for_worker))
 
-    def takes(self, digest: str, publisher: str = "", priority: int = 0) -> bool:
-        """Whether :meth:`submit` takes a task of this module, publisher and priority now.
+    def takes(self, task: Task) -> bool:
+        """Whether :meth:`submit` takes this task now.
 
         Beyond one for each worker it takes some of modules that run for a short time: they wait in their worker, which
         then never waits for us. Tasks that wait for the compiler take no worker's place, but there is a bound on them;
         once they may run, only a task of higher priority goes before them.
         """
-        if not self._runnable(digest):
+        assignment = self._assigned(task)
+        if not self._runnable(assignment.code):
             return self._compiling < _COMPILING and self._compiling_bytes < _COMPILING_BYTES
-        group = self._settings.isolation.group_of(Task("", digest, publisher=publisher))
-        if self.free > 0 and (self._for_worker or self._workers.have_place(digest, group)):
+        group = assignment.group
+        if self.free > 0 and (self._for_worker or self._workers.have_place(task.digest, group)):
             return True
         if self._for_worker:
-            return priority > self._for_worker[0].task.priority
-        return self._workers.shortest_line(digest, group) is not None
+            return task.priority > self._for_worker[0].task.priority
+        return self._workers.shortest_line(task.digest, assignment.code, group) is not None
+
+    def _assigned(self, task: Task) -> Assignment:
+        return Assignment(task, self._settings.isolation.group_of(task))
 
     @property
     def posture(self) -> Mapping[str, str]:
@@ -135,12 +143,12 @@ class Pool:
 
         Raises ``QueueFullError`` unless it :meth:`takes` the module, ``DuplicateJobError`` for an id that is inside.
         """
-        if not self.takes(task.digest, task.publisher, task.priority):
+        if not self.takes(task):
             raise QueueFullError("every worker is busy; submit when the pool is free")
         if task.job_id in self._inside:
             raise DuplicateJobError(f"job {task.job_id} is running already")
-        assignment = self._inside[task.job_id] = Assignment(task, self._settings.isolation.group_of(task))
-        self._cache.pin(task.digest)
+        assignment = self._inside[task.job_id] = self._assigned(task)
+        self._pin(assignment)
         self._place(assignment)
 
     def cancel(self, job_id: str) -> bool:
@@ -167,17 +175,20 @@ class Pool:
         """Send what waits for it; to be called once at the end of each round of the owner's loop."""
         self._workers.flush()
 
-    def prepare(self, digest: str, on_ready: Callable[[JobError | None], None]) -> None:
-        """Have a module of the cache compiled ahead of its first job.
+    def prepare(self, digest: str, abi: Abi, on_ready: Callable[[JobError | None], None]) -> None:
+        """Have a module of the cache, or the engine for it, compiled ahead of its first job.
 
         ``on_ready`` is called once, as ``on_done`` is: with ``None`` when there is an artifact, else with the reason.
         """
-        error = self._compiles.failure(digest)
-        if error is not None or self._cache.has_artifact(digest):
+        code = code_of(digest, abi)
+        error = self._compiles.failure(code)
+        if error is None and code != digest:
+            error = self._provide_engine(code)
+        if error is not None or self._cache.has_artifact(code):
             self._ended.append(lambda: on_ready(error))
             return
-        self._prepared.setdefault(digest, []).append(on_ready)
-        self._compiles.request(digest)
+        self._prepared.setdefault(code, []).append(on_ready)
+        self._compiles.request(code)
 
     def next_deadline(self, now: float) -> float | None:
         """When :meth:`tick` has to be called at the latest (monotonic seconds); ``None``: events will tell."""
@@ -211,7 +222,7 @@ class Pool:
         self._compiles.close()
         self._workers.close()
         for assignment in self._inside.values():
-            self._cache.unpin(assignment.task.digest)
+            self._unpin(assignment)
         self._inside.clear()
         self._for_worker.clear()
         self._for_module.clear()
@@ -259,9 +270,9 @@ class Pool:
             return
         error = answer.error
         if error.kind == ArtifactError.kind and not assignment.rebuilt and not assignment.stopping:
-            log.warning("artifact of module %s is rebuilt: %s", task.digest, error.message)
+            log.warning("artifact of module %s is rebuilt: %s", assignment.code, error.message)
             assignment.rebuilt = True
-            self._cache.drop_artifact(task.digest)
+            self._cache.drop_artifact(assignment.code)
             self._rest(worker)
             self._place(assignment)
             return
@@ -313,10 +324,12 @@ class Pool:
 
     def _place(self, assignment: Assignment) -> None:
         """Give the task to a warm worker, else to any idle one, else wait: in a line, for its module, for a worker."""
-        digest, group = assignment.task.digest, assignment.group
+        digest, group = assignment.code, assignment.group
         worker = self._workers.idle(digest, group)
-        if worker is None and not (self._for_worker or assignment.moved or self._workers.have_place(digest, group)):
-            worker = self._workers.shortest_line(digest, group)
+        if worker is None and not (
+            self._for_worker or assignment.moved or self._workers.have_place(assignment.task.digest, group)
+        ):
+            worker = self._workers.shortest_line(assignment.task.digest, digest, group)
         if worker is not None and worker.has_warm(digest):
             self._run(worker, assignment, None)
         elif not self._cache.has_artifact(digest):
@@ -330,9 +343,22 @@ class Pool:
             self._for_worker.insert(next(first, len(self._for_worker)), assignment)
             self._start_workers()
 
+    def _provide_engine(self, code: str) -> JobError | None:
+        """See to it that the engine for scripts is in the cache: once on a board, unless it was evicted."""
+        if self._cache.has(code):
+            return None
+        log.info("the JavaScript engine is stored in the module cache, to be compiled once")
+        try:
+            self._cache.put(javascript.bytecode())
+        except WaspiError as error:
+            return as_job_error(error)
+        return None
+
     def _await_module(self, assignment: Assignment) -> None:
-        digest = assignment.task.digest
+        digest = assignment.code
         error = self._compiles.failure(digest)
+        if error is None and assignment.task.is_script:
+            error = self._provide_engine(digest)
         if error is None and not self._cache.has(digest):
             error = as_job_error(UnknownModuleError(f"module {digest} is not on this device; push it with its bytes"))
         if error is not None:
@@ -348,18 +374,32 @@ class Pool:
         self._compiling_bytes += sign * sum(map(len, assignment.task.inputs))
 
     def _load(self, worker: Worker, assignment: Assignment) -> None:
-        artifact = self._cache.open_artifact(assignment.task.digest)
+        artifact = self._cache.open_artifact(assignment.code)
         if artifact is None:
             self._await_module(assignment)
             return
         self._run(worker, assignment, artifact)
 
     def _run(self, worker: Worker, assignment: Assignment, artifact: int | None) -> None:
-        self._cache.touch(assignment.task.digest)
+        self._cache.touch(assignment.code)
+        script = None
         try:
-            worker.run(assignment, artifact)
+            if not worker.has_script(assignment.task):
+                script = self._read_script(assignment.task.digest)
+        except WaspiError as error:
+            if artifact is not None:
+                os.close(artifact)
+            self._end_later(assignment, as_job_error(error))
+            return
+        try:
+            worker.run(assignment, artifact, script)
         except WaspiError as error:
             self._end_later(assignment, as_job_error(error))
+
+    def _read_script(self, digest: str) -> bytes:
+        """A script's source. Raises ``UnknownModuleError``, ``StorageError``."""
+        with os.fdopen(self._cache.open_module(digest), "rb") as file:
+            return file.read()
 
     def _rest(self, worker: Worker) -> None:
         """A worker that may be idle: the next task that waits for one, else nothing to do for now."""
@@ -370,7 +410,7 @@ class Pool:
             assignment = self._next_for(worker)
             if assignment is None:
                 return
-            if worker.has_warm(assignment.task.digest):
+            if worker.has_warm(assignment.code):
                 self._run(worker, assignment, None)
             else:
                 self._load(worker, assignment)
@@ -413,7 +453,8 @@ class Pool:
         for assignment in sorted(self._for_module.pop(digest, ()), key=lambda each: -each.task.priority):
             self._count_compiling(assignment, -1)
             if error is not None:
-                blames = error.fault is Fault.GUEST and not assignment.task.own_terms
+                task = assignment.task
+                blames = error.fault is Fault.GUEST and not task.own_terms and not task.is_script
                 self._end_later(assignment, error, blames_module=blames)
             else:
                 self._place(assignment)
@@ -422,7 +463,7 @@ class Pool:
         """Take a task out of the line that it stands in."""
         if assignment in self._for_worker:
             self._for_worker.remove(assignment)
-        digest = assignment.task.digest
+        digest = assignment.code
         waiting = self._for_module.get(digest, [])
         if assignment in waiting:
             waiting.remove(assignment)
@@ -446,7 +487,15 @@ class Pool:
 
     def _leave(self, assignment: Assignment) -> None:
         if self._inside.pop(assignment.task.job_id, None) is not None:
-            self._cache.unpin(assignment.task.digest)
+            self._unpin(assignment)
+
+    def _pin(self, assignment: Assignment) -> None:
+        for digest in {assignment.task.digest, assignment.code}:
+            self._cache.pin(digest)
+
+    def _unpin(self, assignment: Assignment) -> None:
+        for digest in {assignment.task.digest, assignment.code}:
+            self._cache.unpin(digest)
 
 
 def _worker(child: Supervisor) -> Worker:

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from dataclasses import field
 
-from waspi.model.abi import DEFAULT_ABI, Abi
+from waspi import javascript
+from waspi.errors import DeviceError
+from waspi.model.abi import DEFAULT_ABI, Abi, ModuleFormat
 from waspi.model.limits import DEFAULT_LIMITS, Limits
 from waspi.model.result import JobError, Usage
 from waspi.model.state import JobState
 from waspi.model.value import value
+
+
+def code_of(digest: str, abi: Abi) -> str:
+    """Digest of what is compiled and loaded for a module: itself, or the engine that runs a script."""
+    if abi.format is ModuleFormat.WASM:
+        return digest
+    try:
+        return javascript.engine().sha256
+    except DeviceError:
+        return ""  # nobody has that: providing it says what is missing
 
 
 @value
@@ -17,7 +29,7 @@ class Task:
 
     job_id: str
     digest: str
-    """SHA-256 of the module's bytes, 64 lower-case hexadecimal digits."""
+    """SHA-256 of the module's bytes, Wasm or a script, 64 lower-case hexadecimal digits."""
     abi: Abi = DEFAULT_ABI
     limits: Limits = DEFAULT_LIMITS
     """Already capped by the device's. ``fuel``, ``time_ms`` and ``log_bytes`` are the job's, all inputs together;
@@ -36,6 +48,13 @@ class Task:
     the module."""
     asked: Limits | None = None
     """The limits that were asked for, where the device's are lower: a result says so when such a limit ends the run."""
+    environment: bytes = b""
+    """What the guest is told about the run: see :func:`waspi.model.abi.environment_block`."""
+
+    @property
+    def is_script(self) -> bool:
+        """Whether its module is source that an engine runs."""
+        return self.abi.format is not ModuleFormat.WASM
 
 
 @value

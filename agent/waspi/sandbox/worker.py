@@ -30,6 +30,8 @@ class Runner:
 
     def __init__(self) -> None:
         self._modules: dict[bytes, Module] = {}
+        self._scripts: dict[bytes, Module] = {}
+        """Engines with a script, by the script's key; the agent says when they go."""
         self._control = _thread.allocate_lock()
         """Guards what the second thread writes: whichever comes second sees what the first one wrote."""
         self._begun = 0
@@ -62,18 +64,20 @@ class Runner:
         canceller = self._canceller
         job = frame.RUN_HEAD
         (
-            digest, unload, flags, memory_size, alloc_size, entry_size,
-            headroom, count, answer_bytes, fuel, memory_bytes, time_ms, output_bytes, log_bytes,
+            digest, unload, flags, memory_size, alloc_size, entry_size, key_size, environment_size,
+            headroom, count, script_size, answer_bytes, fuel, memory_bytes, time_ms, output_bytes, log_bytes,
         ) = job.unpack_from(body)  # fmt: skip
-        at = job.size
-        end = at + memory_size + alloc_size + entry_size
-        names = _abi_names(bytes(body[at:end]), memory_size, alloc_size)
-        at = end
+        end = job.size + memory_size + alloc_size + entry_size
+        names = _abi_names(bytes(body[job.size : end]), memory_size, alloc_size)
+        at = end + key_size
+        key, environment = bytes(body[end:at]), bytes(body[at : at + environment_size])
+        script = body[at + environment_size : at + environment_size + script_size]
+        at += environment_size + script_size
         sizes = [size for (size,) in frame.SIZE.iter_unpack(body[at : at + 4 * count])]
         at += 4 * count
-        if unload != frame.NO_DIGEST:
-            self._modules.pop(unload, None)
+        self._let_go(unload, scripts=bool(flags & frame.FLAG_FORGET))
         module = self._module(digest, artifact)
+        module = self._with_script(module, key, script if flags & frame.FLAG_SCRIPT else None) if key else module
 
         started = monotonic() if count > 1 else 0.0
         fuel_left = None if fuel < 0 else fuel
@@ -97,6 +101,7 @@ class Runner:
                     log_bytes=log_left,
                     canceller=canceller,
                     trace=bool(flags & frame.FLAG_TRACE),
+                    environment=environment,
                 )
             except WaspiError as error:
                 error.log = b"".join((*log, error.log))[: log_bytes + frame.TRACE_BYTES]
@@ -132,6 +137,12 @@ class Runner:
             *outputs,
         )
 
+    def _let_go(self, digest: bytes, *, scripts: bool) -> None:
+        if digest != frame.NO_DIGEST:
+            self._modules.pop(digest, None)
+        if scripts:
+            self._scripts.clear()
+
     def _module(self, digest: bytes, artifact: int | None) -> Module:
         if artifact is not None:
             module = _wasmer.Module.load(read_fd(artifact))
@@ -142,6 +153,15 @@ class Runner:
         if loaded is None:
             raise ArtifactError("the module is not loaded in this worker")
         return loaded
+
+    def _with_script(self, engine: Module, key: bytes, script: memoryview | None) -> Module:
+        """The engine with a script, which came along unless it did before."""
+        if script is not None:
+            self._scripts[key] = engine.with_script(key[frame.SCRIPT_DIGEST :] + bytes(script))
+        known = self._scripts.get(key)
+        if known is None:
+            raise ArtifactError("the script is not loaded in this worker")
+        return known
 
 
 @lru_cache(maxsize=64)

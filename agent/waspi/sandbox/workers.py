@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 from waspi.errors import EnvelopeError, WorkerError
 from waspi.model.result import ModuleOrigin
 from waspi.sandbox import frame
-from waspi.sandbox.messages import Answer, Failure, pack_run, parse_answer, parse_failure
+from waspi.sandbox.messages import Answer, Failure, pack_run, parse_answer, parse_failure, script_key
 from waspi.sandbox.supervisor import ChildState, Supervisor
+from waspi.sandbox.task import code_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,10 +47,12 @@ _REST: Final = 16 * 1024
 class Assignment:
     """A task inside the pool and what has happened to it so far."""
 
-    __slots__ = ("group", "moved", "origin", "rebuilt", "starts", "stopping", "task")
+    __slots__ = ("code", "group", "moved", "origin", "rebuilt", "starts", "stopping", "task")
 
     def __init__(self, task: Task, group: str) -> None:
         self.task = task
+        self.code = code_of(task.digest, task.abi)
+        """Digest of what a worker has to have loaded."""
         self.group = group
         """Of :meth:`Isolation.group_of`."""
         self.origin = ModuleOrigin.WARM
@@ -80,6 +83,8 @@ class Worker(Supervisor):
         super().__init__(selector, command, owner, clock, start_s=settings.start_ms / 1000)
         self._settings = settings
         self._warm: dict[str, bool] = {}
+        self._scripts: set[bytes] = set()
+        """Keys of the scripts that it has."""
         self._began = 0.0
         self._claimed_us = 0
         self.ran: set[str] = set()
@@ -105,21 +110,33 @@ class Worker(Supervisor):
         """Whether a task may wait behind others there: its worker has run the module before."""
         return self.group == group and self._warm.get(digest, False) and self.state is ChildState.BUSY
 
-    def run(self, assignment: Assignment, artifact: int | None) -> None:
-        """Hand over a task. ``artifact``: descriptor of its compiled module, ``None`` when it is warm; closed here.
+    def has_script(self, task: Task) -> bool:
+        """Whether it needs no more than the task's key to run its script (``bool``)."""
+        return not task.is_script or script_key(task) in self._scripts
+
+    def run(self, assignment: Assignment, artifact: int | None, script: bytes | None) -> None:
+        """Hand over a task.
+
+        ``artifact``: descriptor of its compiled code, ``None`` when that is warm; closed here. ``script``: its source,
+        ``None`` when there is none or the worker :meth:`has_script`.
 
         Raises ``EnvelopeError``: the task cannot be put to a worker; the worker stays idle.
         """
         task, settings = assignment.task, self._settings
-        digest, unload = task.digest, None
+        digest, unload = assignment.code, None
         if artifact is not None and len(self._warm) >= settings.warm_modules:
             unload = next(iter(self._warm))
+        # Scripts hold their engine, so they go with it; and there are not more of them than of modules.
+        forget = artifact is not None or (script is not None and len(self._scripts) >= settings.warm_modules)
         time_ms = settings.time_ms if task.limits.time_ms is None else task.limits.time_ms
         try:
             body = pack_run(
                 task,
+                digest,
                 load=artifact is not None,
                 unload=unload,
+                forget=forget,
+                script=script,
                 time_ms=time_ms,
                 answer_bytes=settings.answer_bytes,
                 log_bytes=assignment.log_bytes,
@@ -130,6 +147,10 @@ class Worker(Supervisor):
             raise
         if unload is not None:
             del self._warm[unload]
+        if forget:
+            self._scripts.clear()
+        if script is not None:
+            self._scripts.add(script_key(task))
         proven = self._warm.pop(digest, False)
         self._warm[digest] = proven and artifact is None
         if artifact is None:
@@ -138,7 +159,7 @@ class Worker(Supervisor):
             assignment.origin = ModuleOrigin.AOT
         self.group = assignment.group
         if len(self.ran) < 2:  # noqa: PLR2004 - more than one
-            self.ran.add(digest)
+            self.ran.add(task.digest)
         if not self.assignments:
             self.head_since = self._began = self._clock()
             self._claimed_us = 0
@@ -168,13 +189,14 @@ class Worker(Supervisor):
                 answer_bytes=self._settings.answer_bytes,
                 log_bytes=assignment.log_bytes,
             )
-            self._warm[assignment.task.digest] = True
+            self._warm[assignment.code] = True
             return assignment, answer
         failure = parse_failure(body, log_bytes=assignment.log_bytes)
         if failure.error.kind == "canceled" and not assignment.stopping:
             raise WorkerError("it says that it was canceled, but nobody asked for that")
         if failure.error.kind == "artifact":
-            self._warm.pop(assignment.task.digest, None)
+            self._warm.pop(assignment.code, None)
+            self._scripts.clear()
         return assignment, failure
 
     def credible_us(self, claimed_us: int) -> int:
@@ -240,7 +262,7 @@ class Workers:
                     best = worker
         return best
 
-    def shortest_line(self, digest: str, group: str) -> Worker | None:
+    def shortest_line(self, digest: str, code: str, group: str) -> Worker | None:
         """The worker with the fewest of those tasks that a further one may wait behind; ``None``: it may in none.
 
         A worker that gets its next task only when it has answered waits for the agent after each: short ones are given
@@ -249,7 +271,7 @@ class Workers:
         best = None
         depth = self._depth(digest)
         for worker in self.all:
-            if len(worker.assignments) < depth and worker.takes_behind(digest, group):
+            if len(worker.assignments) < depth and worker.takes_behind(code, group):
                 best = worker
                 depth = len(worker.assignments)
         return best

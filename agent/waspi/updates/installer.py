@@ -277,6 +277,7 @@ class Installer:
             case Act.COMPILE:
                 self._pool.prepare(
                     release.sha256,
+                    release.abi,
                     lambda error: self._enter(name, partial(lifecycle.compiled, version=version, error=error)),
                 )
             case Act.TEST:

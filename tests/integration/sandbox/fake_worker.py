@@ -44,8 +44,8 @@ def failure(kind: bytes, message: bytes, log: bytes = b"") -> bytes:
 def inputs_of(body: memoryview) -> list[bytes]:
     """The inputs of a RUN."""
     fields = frame.RUN_HEAD.unpack_from(body)
-    at = frame.RUN_HEAD.size + sum(fields[3:6])
-    count = fields[7]
+    at = frame.RUN_HEAD.size + sum(fields[3:8]) + fields[10]  # names, key, environment; script
+    count = fields[9]
     sizes = [size for (size,) in frame.SIZE.iter_unpack(body[at : at + 4 * count])]
     at += 4 * count
     found = []

@@ -68,7 +68,8 @@ PROBES = {
 def run(_self: worker.Runner, body: memoryview, _artifact: int | None) -> tuple[bytes, ...]:
     """In place of a guest's run: the input names the probe, the output says what came of it."""
     head = frame.RUN_HEAD
-    at = head.size + sum(head.unpack_from(body)[3:6]) + frame.SIZE.size
+    fields = head.unpack_from(body)
+    at = head.size + sum(fields[3:8]) + fields[10] + frame.SIZE.size
     output = PROBES[str(body[at:], "ascii")]().encode()
     return (frame.ANSWER_HEAD.pack(0, 0, 0, 0, 1), frame.SIZE.pack(len(output)), output)
 

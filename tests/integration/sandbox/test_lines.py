@@ -67,7 +67,7 @@ def learn(rig: Rig, digest: str, data: bytes = b"") -> None:
 def lined_up(fake: Fake, **settings: object) -> tuple[Rig, str]:
     """A rig whose one worker has run the module, so that more of it may line up there."""
     rig, digest = fake(**settings)
-    assert not rig.pool.takes(digest) or rig.pool.free == 1
+    assert not rig.pool.takes(rig.task(digest)) or rig.pool.free == 1
     learn(rig, digest, b"first")
     return rig, digest
 
@@ -76,7 +76,7 @@ def test_short_tasks_line_up_and_are_answered_in_order(fake: Fake) -> None:
     rig, digest = lined_up(fake)
     before = len(rig.done)
     jobs = []
-    while rig.pool.takes(digest):
+    while rig.pool.takes(rig.task(digest)):
         jobs.append(rig.submit(digest, b"number %d" % len(jobs)))
     assert len(jobs) == 8
     assert rig.pool.free == 0
@@ -117,7 +117,7 @@ def test_the_number_of_modules_whose_run_time_is_known_is_bounded(fake: Fake) ->
 def test_only_modules_that_the_worker_has_run_line_up(fake: Fake) -> None:
     rig, digest = lined_up(fake)
     rig.submit(digest, b"hang")
-    assert rig.pool.takes(digest)
+    assert rig.pool.takes(rig.task(digest))
     worker = rig.pool._workers.all[0]
     assert worker.takes_behind(digest, "")
     assert not worker.takes_behind("0" * 64, "")
@@ -221,7 +221,7 @@ def test_a_task_that_was_taken_back_runs_in_the_same_worker_later(rigs: Callable
     behind = rig.submit(digest, b"")
     rig.until(lambda: len(rig.pool._for_worker) == 1)
     pid = rig.pids()
-    assert not rig.pool.takes(digest)
+    assert not rig.pool.takes(rig.task(digest))
     assert rig.pool.cancel(endless)
     assert rig.result(behind).state is JobState.SUCCEEDED
     assert rig.result(endless).state is JobState.CANCELED

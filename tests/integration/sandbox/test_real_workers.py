@@ -11,7 +11,7 @@ import pytest
 
 from waspi._wasmer import wat2wasm
 from waspi.fault import Fault
-from waspi.model.abi import Abi
+from waspi.model.abi import DEFAULT_ABI, Abi
 from waspi.model.limits import DEFAULT_LIMITS, Limits
 from waspi.model.result import ModuleOrigin
 from waspi.model.state import JobState
@@ -65,14 +65,14 @@ def test_module_is_prepared_ahead_of_its_first_job(rigs: Callable[..., Rig], gue
     rig = rigs()
     digest = put(rig, guests)
     told: list[object] = []
-    rig.pool.prepare(digest, told.append)
+    rig.pool.prepare(digest, DEFAULT_ABI, told.append)
     rig.until(lambda: bool(told))
-    rig.pool.prepare(digest, told.append)
+    rig.pool.prepare(digest, DEFAULT_ABI, told.append)
     rig.until(lambda: len(told) == 2)
     assert told == [None, None]
     assert rig.run(digest, b"x").usage.module is ModuleOrigin.AOT
     bad = rig.cache.put(b"no module")
-    rig.pool.prepare(bad, told.append)
+    rig.pool.prepare(bad, DEFAULT_ABI, told.append)
     rig.until(lambda: len(told) == 3)
     assert told[2].kind == "invalid-module"  # type: ignore[attr-defined]
     rig.until(lambda: rig.pool._compiles._child is None)

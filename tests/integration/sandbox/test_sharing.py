@@ -46,7 +46,7 @@ def test_after_the_compiler_the_highest_priority_goes_first(fake: Fake) -> None:
     unseen = rig.cache.put(b"another module")
     names = {priority: rig.submit(unseen, b"x", priority=priority) for priority in (-5, 0, 7, 1)}
     rig.until(lambda: len(rig.pool._for_worker) == 4)
-    assert not rig.pool.takes(digest, priority=7)
+    assert not rig.pool.takes(rig.task(digest, priority=7))
     names[9] = rig.submit(digest, b"x", priority=9)
     rig.pool.cancel(hanging)
     rig.until(lambda: len(rig.done) == 6)
@@ -57,7 +57,7 @@ def test_tasks_that_wait_for_the_compiler_are_bounded(rigs: Callable[..., Rig]) 
     rig = rigs(PoolSettings(size=1, compiler_command=("/bin/sleep", "1000")))
     large = rig.cache.put(b"a module")
     jobs = []
-    while rig.pool.takes(large):
+    while rig.pool.takes(rig.task(large)):
         jobs.append(rig.submit(large, bytes(1 << 20)))
     assert len(jobs) == 16
     with pytest.raises(QueueFullError):
@@ -65,7 +65,7 @@ def test_tasks_that_wait_for_the_compiler_are_bounded(rigs: Callable[..., Rig]) 
     for job in jobs:
         rig.pool.cancel(job)
         rig.result(job)
-    while rig.pool.takes(large):
+    while rig.pool.takes(rig.task(large)):
         jobs.append(rig.submit(large, b""))
     assert len(jobs) == 16 + 256
 
@@ -129,8 +129,8 @@ def test_jobs_of_different_publishers_do_not_wait_behind_each_other(fake: Fake) 
             break
         rig.run(digest, b"x")
     hanging = submit(rig, digest, "", b"hang")
-    assert rig.pool.takes(digest)
-    assert not rig.pool.takes(digest, "bob")
+    assert rig.pool.takes(rig.task(digest))
+    assert not rig.pool.takes(rig.task(digest, publisher="bob"))
     rig.pool.cancel(hanging)
 
 

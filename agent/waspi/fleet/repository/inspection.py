@@ -9,6 +9,7 @@ from waspi import _wasmer
 from waspi.engine import Module
 from waspi.errors import EnvelopeError, GoldenPairError, ModuleTooLargeError, UsageError, WaspiError
 from waspi.fleet.repository.limits_file import run_limits
+from waspi.model.abi import ModuleFormat
 from waspi.model.release import GoldenPair, Release
 from waspi.protocol.ids import is_id, is_version
 from waspi.protocol.release_custom import MAX_MODULE_BYTES, custom_of
@@ -33,7 +34,7 @@ def inspect(
     """
     if not is_id(name) or not is_version(version):
         raise UsageError(f"{name}@{version} is no release: a name of a-z, 0-9 and -, and a version like 1.2.0")
-    stripped = _wasmer.strip(wasm)
+    stripped = _stripped(wasm, abi)
     if len(stripped) > MAX_MODULE_BYTES:
         raise ModuleTooLargeError(f"the module has {len(stripped)} bytes; {MAX_MODULE_BYTES} are allowed")
     digest = hashlib.sha256(stripped).hexdigest()
@@ -46,6 +47,10 @@ def inspect(
         module.check_abi()
         check_golden(module, release)
     return release, stripped
+
+
+def _stripped(module: bytes, abi: Abi) -> bytes:
+    return _wasmer.strip(module) if abi.format is ModuleFormat.WASM else module
 
 
 def check_golden(module: Module, release: Release) -> None:
@@ -69,7 +74,7 @@ def record(wasm: bytes, inputs: Iterable[bytes], *, abi: Abi, limits: Limits) ->
     depends on time or chance cannot be tested by its output.
     """
     pairs = []
-    with Module.compile(_wasmer.strip(wasm), abi=abi) as module:
+    with Module.compile(_stripped(wasm, abi), abi=abi) as module:
         module.check_abi()
         for number, data in enumerate(inputs, 1):
             first, second = (module.run(data, limits=run_limits(limits)).output for _ in range(2))

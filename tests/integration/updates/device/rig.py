@@ -13,6 +13,7 @@ from tests.simulators.mosquitto import Mosquitto
 from tests.simulators.repository_site import Site
 from waspi._wasmer import wat2wasm
 from waspi.fleet.depot.service import Depot
+from waspi.model.abi import DEFAULT_ABI, Abi
 from waspi.model.job import Job
 from waspi.model.limits import Limits
 from waspi.model.module import NamedModule
@@ -74,14 +75,14 @@ class Desk(Site):
         stage: float = 100.0,
         base: str | None = None,
         limits: Limits | None = None,
+        abi: Abi = DEFAULT_ABI,
     ) -> Release:
         """Add version ``version``, which appends ``<version>``, deploy and publish it."""
         suffix = f"<{version}>"
         bytes_ = module(suffix) if wasm is None else wasm
         pairs = (GoldenPair(b"in", b"in" + suffix.encode()),) if golden is None else golden
-        made = Release(
-            name, version, hashlib.sha256(bytes_).hexdigest(), len(bytes_), limits=limits or Limits(), golden=pairs
-        )
+        digest = hashlib.sha256(bytes_).hexdigest()
+        made = Release(name, version, digest, len(bytes_), abi, limits or Limits(), pairs)
         self.repository.add(made, bytes_)
         self.deploy(version, group=group, name=name, stage=stage, base=base)
         return made
