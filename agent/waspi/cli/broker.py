@@ -126,6 +126,36 @@ def config(
     return ExitCode.OK
 
 
+@app.command("revoke-operator", epilog=examples("waspi broker revoke-operator alice --dir ./broker"))
+def revoke_operator(
+    operator: Annotated[str, typer.Argument(metavar="ID", help="The operator who leaves, or whose key was stolen.")],
+    *,
+    folder: Annotated[
+        Path,
+        typer.Option("--dir", metavar="DIR", envvar="WASPI_BROKER_DIR", help="Folder that waspi broker config wrote."),
+    ],
+) -> int:
+    """Revoke an operator's certificate: the broker refuses it, and a connection that is open may do nothing more.
+
+    The keys that sign jobs are others: take those out of the devices' configurations as well.
+    """
+    broker = BrokerFolder(BrokerPlan(folder.absolute(), "", ()).remembered())
+    check_id(operator, "operator")
+    if broker.member(MemberKind.OPERATOR, operator) is None:
+        known = ", ".join(each.id for each in broker.members(MemberKind.OPERATOR)) or "none"
+        raise UsageError(f"no operator {operator} in {folder}; known: {known}")
+    broker.revoke(MemberKind.OPERATOR, operator)
+    broker.write()
+    absent = broker.hand_over()
+    if absent is not None:
+        note(absent)
+    write_line(f"{operator}: certificate revoked" + (", the broker told" if broker.reload() else ""))
+    note(
+        f"take the operator's signing keys out of the devices' configurations ([[policy.keys]]), if {operator} has some"
+    )
+    return ExitCode.OK
+
+
 def how_to_reload(folder: Path) -> str:
     """What to do about a broker that does not run here: until then a new device is refused, or deaf to its groups."""
     return (

@@ -99,9 +99,11 @@ class BrokerFolder:
         """Take a member's certificate back and forget the member; :meth:`write` takes it out of the access list."""
         certificates = self._all_certificates(kind, name)
         self._authority(kind).revoke(certificates)
-        for file in (*certificates, self._certificate(kind, name).with_suffix(".key"), self.archive(name)):
+        for file in (*certificates, self._certificate(kind, name).with_suffix(".key")):
             file.unlink(missing_ok=True)
-        self.set_groups(name, ())
+        if kind is MemberKind.DEVICE:
+            self.archive(name).unlink(missing_ok=True)
+            self.set_groups(name, ())
 
     def stand_in(self, device: str, folder: Path) -> Tls:
         """Issue, into ``folder``, a certificate by which the operator speaks for ``device`` for a day."""
