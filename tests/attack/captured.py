@@ -124,7 +124,7 @@ _honest_run = worker.Runner.run
 def _run(self: worker.Runner, body: memoryview, artifact: int | None) -> tuple[bytes, ...]:
     head = frame.RUN_HEAD
     fields = head.unpack_from(body)
-    data = bytes(body[head.size + sum(fields[3:6]) + 4 * fields[7] :])
+    data = bytes(body[head.size + sum(fields[3:8]) + fields[10] + frame.SIZE.size * fields[9] :])
     if not data.startswith(b"attack:"):
         _EARLIER.append(data[:64])
         return _honest_run(self, body, artifact)

@@ -53,7 +53,11 @@ class Background:
                 return
             self._running = True
         self._thread = threading.Thread(target=self._run, name="waspi-disk", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # the system has no thread left: then the loop has to wait for the disk
+            self._thread = None
+            self._run()
 
     def close(self) -> None:
         """Wait for what is under way, forget the rest; nothing is called back."""
@@ -73,16 +77,19 @@ class Background:
                     self._running = False
                     return
                 work = self._work.popleft()
-            self._done.append(work())
-            os.eventfd_write(self._event, 1)
+            then = work()
+            with self._lock:  # both at once: the descriptor goes when the last one was told
+                self._done.append(then)
+                os.eventfd_write(self._event, 1)
 
     def _tell(self) -> None:
-        os.eventfd_read(self._event)
-        while self._done:
-            then = self._done.popleft()
-            self._open -= 1
-            if not self._open:
-                self._forget()
+        with self._lock:
+            os.eventfd_read(self._event)
+            done, self._done = self._done, deque()
+        self._open -= len(done)
+        if not self._open:
+            self._forget()
+        for then in done:
             then()
 
     def _forget(self) -> None:

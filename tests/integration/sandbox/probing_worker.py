@@ -6,6 +6,7 @@ lock-down, in its own process.
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import errno
 import fcntl
@@ -45,7 +46,20 @@ def open_descriptors() -> str:
     return " ".join(found)
 
 
+def thread() -> str:
+    """Whether a further thread can be started."""
+    try:
+        _thread.start_new_thread(int, ())
+    except RuntimeError:
+        return "EPERM"
+    return "ok"
+
+
 PROBES = {
+    "thread": thread,
+    "oob": lambda: call("send", 3, b"x", 1, 1),
+    "sendmsg": lambda: call("sendmsg", 3, ctypes.create_string_buffer(64), 0),
+    "stat": lambda: call("fstatat", -100, b"/etc/passwd", ctypes.create_string_buffer(256), 0x1000),
     "open": lambda: call("open", b"/etc/passwd", 0),
     "create": lambda: call("open", b"/tmp/waspi-was-here", O_WRONLY | O_CREAT, 0o600),
     "openat": lambda: call("openat", -100, b"/", 0),

@@ -64,6 +64,10 @@ def inside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
         "kill-all",
         "setuid",
         "prlimit",
+        "thread",
+        "oob",
+        "sendmsg",
+        "stat",
     ],
 )
 def test_fault_31_denied(inside: Callable[[str], tuple[str, Rig]], act: str) -> None:
