@@ -327,6 +327,12 @@ class RepositoryError(OperatorError):
     kind = "repository"
 
 
+class NewerJournalError(OperatorError):
+    """A newer waspi has written the journal; it is left as it is, and the agent does not start."""
+
+    kind = "newer-journal"
+
+
 class BrokerError(WaspiError):
     """The broker, or the way to it, is at fault.
 
@@ -433,10 +439,10 @@ class CompileError(DeviceError):
     kind = "compile"
 
 
-class InterruptedJobError(DeviceError):
-    """The device went down while the job ran, and the job did not say that it may run twice."""
+class CrashedDeviceError(DeviceError):
+    """The device went down each time the job ran, three times; it is not run again."""
 
-    kind = "interrupted"
+    kind = "crashed-device"
 
 
 class LockdownError(DeviceError):

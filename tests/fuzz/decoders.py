@@ -32,7 +32,7 @@ SEED = bytes(range(32))
 JOBS = (
     encode_job(Job("one", InlineModule(b"\0asm\1\0\0\0"), (b"in",))),
     encode_job(Job("two", DigestModule("ab" * 32), (b"a", b"b"), batch=True, limits=Limits(1, 2, 3, 4, 5))),
-    encode_job(Job("three", NamedModule("m", "1.0"), (b"",), expires_at=1.5e9, idempotent=True, priority=-3)),
+    encode_job(Job("three", NamedModule("m", "1.0"), (b"",), expires_at=1.5e9, priority=-3)),
 )
 RESULTS = (
     encode_result(Result("one", "pi-1", JobState.SUCCEEDED, (b"out",), log=b"log")),

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
-from tests.simulators.stepwise_writer import StepwiseWriter
 from tests.simulators.virtual_broker import VirtualBroker, VirtualLink
+from tests.simulators.virtual_disk import VirtualDisk
 from tests.simulators.virtual_pool import VirtualPool
 from tests.simulators.virtual_time import InstantSelector, VirtualTime
 from waspi.device import agent as agent_module
 from waspi.device.agent import Agent
 from waspi.device.clock import Clock
-from waspi.device.settings import BrokerConfig, Config, LocalModule, QueueConfig, StatusReports
+from waspi.device.settings import BrokerConfig, Config, JournalConfig, LocalModule, QueueConfig, StatusReports, Sync
+from waspi.journal.journal import Journal
 from waspi.mqtt.address import BrokerAddress
 from waspi.mqtt.message import Outgoing
 from waspi.sandbox.task import Task
@@ -36,7 +36,6 @@ class VirtualDevice:
         status: StatusReports = StatusReports.NONE,
         at_once: bool = False,
     ) -> None:
-        self._at_once = at_once
         self.time = VirtualTime()
         self.broker = VirtualBroker(on_publish)
         self.starts: list[Task] = []
@@ -54,13 +53,14 @@ class VirtualDevice:
                 BrokerAddress.parse("mqtt://broker.invalid"), receive_maximum=receive_maximum, will_delay_s=0
             ),
             queue=QueueConfig(workers=workers),
+            journal=JournalConfig(sync=Sync.OFF if at_once else Sync.FULL),
             status=status,
             modules=(LocalModule(MODULE, guest, "1.0.0"),),
         )
         self.agent: Agent
         self.link: VirtualLink
         self.pool: VirtualPool
-        self.writer: StepwiseWriter
+        self.disk: VirtualDisk
         self.start()
 
     def start(self) -> None:
@@ -69,27 +69,21 @@ class VirtualDevice:
         with (
             mock.patch.object(agent_module, "Link", self._make_link),
             mock.patch.object(agent_module, "Pool", self._make_pool),
-            mock.patch.object(agent_module, "Writer", self._make_writer),
+            mock.patch.object(agent_module, "CommitThread", self._make_disk),
             mock.patch.object(agent_module.selectors, "DefaultSelector", InstantSelector),
         ):
             self.agent = Agent(self.config, {}, Clock(wall=self.time.wall, monotonic=self.time.monotonic))
         self.agent.start()
 
-    def crash(self, *, power_cut: bool = False) -> None:
-        """The agent is gone at once: what was not committed never was.
-
-        After a ``power_cut`` another kernel runs, and what was written without a sync is not there.
-        """
+    def crash(self) -> None:
+        """The agent is gone at once: what was not committed never was."""
         if self.link.online:
             self.broker.link = None
             self.link.online = False
         agent = self.agent
-        agent._starts.close()
         agent._journal.close()
         agent._selector.close()
-        os.close(agent._ledger.descriptor)
-        if power_cut:
-            (self.config.state_dir / "started").unlink(missing_ok=True)
+        self.disk.drop()
 
     def turn(self) -> bool:
         """One iteration of the agent's loop, if something is ready or due; whether there was."""
@@ -118,6 +112,6 @@ class VirtualDevice:
         self.pool = VirtualPool(*parts, clock=clock, starts=self.starts)  # type: ignore[arg-type]
         return self.pool
 
-    def _make_writer(self, *parts: object) -> StepwiseWriter:
-        self.writer = StepwiseWriter(*parts, at_once=self._at_once)  # type: ignore[arg-type]
-        return self.writer
+    def _make_disk(self, journal: Journal) -> VirtualDisk:
+        self.disk = VirtualDisk(journal)
+        return self.disk

@@ -76,7 +76,7 @@ class VirtualPool:
             return
         if fail:
             error = JobError(Fault.GUEST, "unreachable", f"run {len(self._starts)} trapped")
-            self._ended.append(Done(job_id, (), error, JobState.FAILED))
+            self._ended.append(Done(job_id, (), error, JobState.FAILED, blames_module=True))
             return
         number = max(index for index, task in enumerate(self._starts) if task.job_id == job_id)
         outputs = tuple(b"run %d of " % number + data for data in self.inside[job_id].inputs)

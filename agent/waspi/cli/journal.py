@@ -142,7 +142,6 @@ def _json_of_row(row: JobRow) -> dict[str, object]:
         "attempt": row.attempt,
         "module": row.module,
         "priority": row.priority,
-        "idempotent": row.idempotent,
         "expires_at": row.expires_at,
         "plain": row.plain,
     }

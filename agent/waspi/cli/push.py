@@ -63,9 +63,6 @@ def push(
     memory_mib: MemoryOption = None,
     timeout_ms: TimeOption = None,
     output_kib: OutputOption = None,
-    idempotent: Annotated[
-        bool, typer.Option("--idempotent", help="It may run again if the device goes down meanwhile.")
-    ] = False,
     priority: Annotated[int, typer.Option("--priority", min=-100, max=100, help="Higher runs first.")] = 0,
     expires_in: Annotated[
         float | None, typer.Option("--expires-in", min=1, metavar="S", help="Must not start after this many seconds.")
@@ -84,8 +81,8 @@ def push(
 ) -> int:
     """Run MODULE on a device and write its raw output to stdout; everything else goes to stderr.
 
-    It is sent again by itself when the broker or the network loses it, and still runs once. Exit code 0, 1 when the job
-    failed, 2 for wrong use, 3 when the broker or the device did not answer.
+    It is sent again by itself when the broker or the network loses it, and still has one result. Exit code 0, 1 when
+    the job failed, 2 for wrong use, 3 when the broker or the device did not answer.
     """
     if (device is None) == (group is None):
         raise UsageError("give --device ID or --group ID")
@@ -94,7 +91,6 @@ def push(
     options = JobOptions(
         limits=limits_of(Limits(), fuel=fuel, memory_mib=memory_mib, timeout_ms=timeout_ms, output_kib=output_kib),
         abi=abi_for(module, abi_of(abi, entry)),
-        idempotent=idempotent,
         priority=priority,
         expires_in_s=expires_in,
         detached=not wait,

@@ -4,42 +4,41 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import selectors
 import signal
 import socket
-from collections.abc import Mapping
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from waspi.device.announcer import Announcer
+from waspi.device.announcer import Announcer, offline_word
 from waspi.device.bounds import policy_of, quotas_of
 from waspi.device.budget import Budget
 from waspi.device.catalog import Catalog
 from waspi.device.clock import Clock
 from waspi.device.intake import Intake
-from waspi.device.job_queue import JobQueue
-from waspi.device.ledger import Ledger
+from waspi.device.jobs import Jobs
 from waspi.device.notify import Notifier
 from waspi.device.outbox import Outbox
+from waspi.device.router import Router
 from waspi.device.settings import Config, Sync
 from waspi.device.state_folder import open_state_folder
-from waspi.errors import BrokerError
+from waspi.device.sync import SyncReports
+from waspi.errors import BrokerError, StorageError
 from waspi.journal.journal import Journal
 from waspi.journal.operations import ForgetDeliveries, Prune
-from waspi.journal.start_record import StartRecord
-from waspi.journal.writer import Writer
+from waspi.journal.writer import CommitThread, Writer
 from waspi.mqtt.link import Link
-from waspi.mqtt.message import Incoming, ServerLimits
-from waspi.mqtt.settings import LinkSettings
+from waspi.mqtt.message import Incoming, Outgoing, ServerLimits
+from waspi.mqtt.settings import LinkSettings, Will
 from waspi.protocol.topics import Topics
 from waspi.sandbox.cache import ModuleCache
 from waspi.sandbox.pool import Pool
 from waspi.sandbox.settings import PoolSettings, cores
 
 if TYPE_CHECKING:
+    from waspi.journal.journal import Outcome
+    from waspi.journal.operations import Operation
     from waspi.sandbox.task import Done
     from waspi.updates.service import Updates
 
@@ -79,46 +78,20 @@ class Agent:
         self._journal = Journal.open(
             state / "journal.db", quotas=quotas_of(config), durable=config.journal.sync is Sync.FULL
         )
-        self._starts = StartRecord(_runtime_folder(environment, state) / "started")
+        boot = f"{self._journal.boot}-{os.urandom(4).hex()}"
+        workers = config.queue.workers or cores()
+        # From the disk and the network outward: each part is whole when it is made, and calls those before it. What the
+        # link, the journal's writer and the pool have to tell, they tell the agent, which calls whom it concerns.
+        thread = CommitThread(self._journal)
+        self._writer = Writer(self._journal, self, thread, self._clock.monotonic)
+        self._selector.register(thread.descriptor, selectors.EVENT_READ, self._writer.settle)
         self._cache = ModuleCache(state / "modules", config.cache_bytes)
         self._catalog = Catalog(self._cache)
         for module in config.modules:
             self._catalog.add_local(module)
-        boot = f"{self._journal.boot}-{os.urandom(4).hex()}"
-        workers = config.queue.workers or cores()
-        self._announcer = Announcer(
-            config,
-            self._policy,
-            self._catalog,
-            self._journal,
-            self._clock,
-            boot,
-            posture=lambda: self._pool.posture,
-            engine=lambda: self._pool.engine,
-            arch=f"{platform.machine()}-{platform.system().lower()}",
-        )
-        self._ledger = Ledger(self._clock.monotonic, partial(self._announcer.degraded, "journal"))
-        self._writer = Writer(self._journal, self._ledger.wake)
-        self._ledger.attach(self._writer)
-        self._selector.register(self._ledger.descriptor, selectors.EVENT_READ, self._ledger.settle)
-        self._link = Link(self._link_settings(), self._selector, self, self._clock.monotonic, batch=_BATCH)
-        self._outbox = Outbox(config.id, self._link, self._journal.reader, self._ledger, self._clock.monotonic)
-        self._announcer.attach(self._outbox)
-        self._jobs = JobQueue(
-            config.id,
-            self._journal,
-            self._ledger,
-            self._starts,
-            self._cache,
-            workers,
-            Budget(config.budget.run_ms_per_minute, config.budget.memory_bytes, self._clock.monotonic()),
-            config.trace,
-            self._clock,
-            on_rows=self._outbox.add,
-            on_change=self._announcer.on_change,
-            on_end=self._announcer.on_end,
-        )
-        self._updates = self._take_updates(topics)
+        will = offline_word(config, topics, boot, int(self._clock.now()))
+        self._link = Link(_link_settings(config, will), self._selector, self, self._clock.monotonic, batch=_BATCH)
+        self._outbox = Outbox(config.id, self._link, self._journal.reader, self._writer, self._clock.monotonic)
         self._pool = Pool(
             self._selector,
             self._cache,
@@ -129,27 +102,48 @@ class Agent:
                 module_memory_bytes=config.limits.memory_bytes or 0,
                 require=frozenset(config.policy.require),
             ),
-            self._jobs.on_done if self._updates is None else self._on_done,
+            self.on_done,
             clock=self._clock.monotonic,
         )
-        self._jobs.attach(self._pool)
+        self._updates = self._take_updates(topics)
+        self._announcer = Announcer(
+            config,
+            self._policy,
+            self._catalog,
+            self._journal,
+            self._pool,
+            self._outbox,
+            self._updates,
+            self._clock,
+            boot,
+        )
+        self._jobs = Jobs(
+            config.id,
+            self._journal,
+            self._writer,
+            self._cache,
+            self._pool,
+            self._link,
+            self._outbox,
+            self._announcer,
+            self._updates,
+            Budget(config.budget.run_ms_per_minute, config.budget.memory_bytes, self._clock.monotonic()),
+            self._clock,
+            trace=config.trace,
+        )
+        self._sync = SyncReports(self._policy, self._journal.reader, self._jobs, self._outbox, boot)
         self._intake = Intake(
             self._policy,
             config.limits,
             self._catalog,
             self._journal,
             self._jobs,
+            self._link,
             self._outbox,
+            self._announcer,
             self._clock,
-            acknowledge=self._link.acknowledge,
-            on_trouble=partial(self._announcer.degraded, "modules"),
-            on_refused=self._announcer.on_refused,
         )
-        self._intake.on_query = self._announcer.on_query
-        if self._updates is not None:
-            self._intake.on_chunk = self._updates.on_chunk
-            self._intake.on_notice = self._updates.on_notice
-            self._updates.attach(self._pool)
+        self._router = Router(self._policy, self._link, self._intake, self._sync, self._updates)
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT. Raises ``LockdownError`` when the sandbox is not what the policy requires."""
@@ -177,7 +171,7 @@ class Agent:
         else:
             self._pool.start_one()  # its greeting tells the posture; it leaves when idle
         self._link.start()
-        self._jobs.recover()
+        self._jobs.pump()
         self._notifier.ready()
         _log.info("agent %s of fleet %s is up; boot %d", self._config.id, self._config.fleet, self._journal.boot)
 
@@ -190,8 +184,6 @@ class Agent:
             for key, _events in ready:
                 key.data()
             self._more = self._link.read_more()
-            if self._jobs.starving:  # else a commit waits for company, while workers have enough to do
-                self._ledger.flush()
             self._pool.flush()
             self._more |= self._outbox.pump(_BATCH)
             self._link.flush()
@@ -201,7 +193,7 @@ class Agent:
         now = self._clock.monotonic()
         self._link.tick(now)
         self._pool.tick(now)
-        self._ledger.tick(now)
+        self._jobs.tick(now)
         self._announcer.tick(now)
         if self._updates is not None and not self._stopping:
             self._updates.tick(now)
@@ -214,22 +206,22 @@ class Agent:
                 self._announcer.report()
         if now >= self._next_prune:
             self._next_prune = now + _PRUNE_S
-            self._ledger.enter([Prune(self._clock.now())])
+            self._writer.enter(Prune(self._clock.now()))
         self._outbox.pump()
         for _ in range(_ROUNDS):
-            if not self._ledger.flush():
+            if not self._writer.flush():
                 break
             self._outbox.pump()
         self._pool.flush()
         self._link.flush()
-        if self._ledger.stuck_for(now) < _STUCK_S:
+        if self._writer.stuck_for(now) < _STUCK_S:
             self._notifier.feed(now)
 
     def _timeout(self, now: float) -> float:
         deadlines = [
             self._link.next_deadline(),
             self._pool.next_deadline(now),
-            self._ledger.next_deadline(),
+            self._writer.next_deadline(),
             self._announcer.next_deadline(),
             self._intake.next_deadline(),
             self._outbox.next_deadline(),
@@ -248,7 +240,7 @@ class Agent:
         if not self._stopping:
             return False
         now = self._clock.monotonic()
-        if not self._jobs.running and self._ledger.idle and (self._outbox.empty or not self._link.online):
+        if not self._jobs.running and self._writer.idle and (self._outbox.empty or not self._link.online):
             return True
         return now >= self._leave_at
 
@@ -269,9 +261,9 @@ class Agent:
         if self._updates is not None:
             self._updates.close()
         self._pool.close()
-        self._ledger.close()
+        self._jobs.give_back()
+        self._writer.close()
         self._journal.close()
-        self._starts.close()
         self._notifier.close()
         self._selector.close()
 
@@ -284,7 +276,7 @@ class Agent:
             _log.warning("%s", each)
         self._notifier.status("online")
         if not session_present:
-            self._ledger.enter([ForgetDeliveries()])
+            self._writer.enter(ForgetDeliveries())
         if not session_present or self._first_session:
             topics = self._policy.topics
             filters = topics.device_filters(self._config.id, self._config.groups)
@@ -295,6 +287,7 @@ class Agent:
         self._intake.on_online()
         self._outbox.on_online()
         self._announcer.on_online()
+        self._sync.on_online()
 
     def on_offline(self, reason: BrokerError, retry_in_s: float) -> None:
         """Not connected: jobs go on, results wait."""
@@ -303,7 +296,7 @@ class Agent:
 
     def on_message(self, message: Incoming) -> None:
         """A message came."""
-        self._intake.on_message(message)
+        self._router.on_message(message)
 
     def on_published(self, token: int, refused: BrokerError | None) -> None:
         """The broker answered for a publish."""
@@ -314,6 +307,21 @@ class Agent:
         if refused is not None:
             _log.error("%s", refused.message)
             self._link.drop(refused)
+
+    # --- what journal and pool tell ---------------------------------------------------------------------------------
+
+    def on_committed(self, operations: Sequence[Operation], outcomes: Sequence[Outcome]) -> None:
+        """The journal's writer has committed these."""
+        self._jobs.on_committed(operations, outcomes)
+
+    def on_disk(self, trouble: StorageError | None) -> None:
+        """The journal's disk begins to refuse, or takes again."""
+        self._announcer.degraded("journal", trouble)
+
+    def on_done(self, done: Done) -> None:
+        """A worker is through with a run: of a job, or of a release that is tested."""
+        if self._updates is None or not self._updates.on_done(done):
+            self._jobs.on_done(done)
 
     # --- updates ----------------------------------------------------------------------------------------------------
 
@@ -335,35 +343,25 @@ class Agent:
             self._clock,
             self._report_soon,
         )
-        self._announcer.updates = updates
-        self._jobs.ends.on_verdict = updates.on_job_end
+        updates.attach(self._pool)
         return updates
 
     def _report_soon(self) -> None:
         self._next_report = 0.0
 
-    def _on_done(self, done: Done) -> None:
-        if self._updates is None or not self._updates.on_done(done):
-            self._jobs.on_done(done)
 
-    def _link_settings(self) -> LinkSettings:
-        broker = self._config.broker
-        return LinkSettings(
-            address=broker.address,
-            client_id=f"waspi-{self._config.fleet}-{self._config.id}",
-            tls=broker.tls,
-            username=broker.username,
-            password=broker.password,
-            keepalive_s=broker.keepalive_s,
-            session_expiry_s=broker.session_expiry_s,
-            receive_maximum=broker.receive_maximum,
-            max_packet_bytes=broker.max_packet_bytes,
-            window=broker.window,
-            will=self._announcer.will(broker.will_delay_s),
-        )
-
-
-def _runtime_folder(environment: Mapping[str, str], state: Path) -> Path:
-    """Systemd's ``RuntimeDirectory=`` (memory, which spares the SD card), else the state folder."""
-    folder = environment.get("RUNTIME_DIRECTORY", "").split(":")[0]
-    return Path(folder) if folder else state
+def _link_settings(config: Config, will: Outgoing) -> LinkSettings:
+    broker = config.broker
+    return LinkSettings(
+        address=broker.address,
+        client_id=f"waspi-{config.fleet}-{config.id}",
+        tls=broker.tls,
+        username=broker.username,
+        password=broker.password,
+        keepalive_s=broker.keepalive_s,
+        session_expiry_s=broker.session_expiry_s,
+        receive_maximum=broker.receive_maximum,
+        max_packet_bytes=broker.max_packet_bytes,
+        window=broker.window,
+        will=Will(will.topic, will.payload, will.retain, broker.will_delay_s),
+    )

@@ -1,9 +1,9 @@
-"""What the device says of itself: presence, reported state, sync, changes of a job's state."""
+"""What the device says of itself: presence, reported state, changes of a job's state."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import platform
 from typing import TYPE_CHECKING
 
 from waspi import __version__
@@ -11,20 +11,20 @@ from waspi.device.catalog import Catalog
 from waspi.device.clock import Clock
 from waspi.device.outbox import Outbox
 from waspi.device.settings import Config, StatusReports
-from waspi.errors import EnvelopeError, StorageError
+from waspi.errors import StorageError
 from waspi.journal.journal import Journal
-from waspi.journal.rows import JobRow
 from waspi.model.state import JobState
-from waspi.mqtt.message import Incoming, Outgoing
-from waspi.mqtt.settings import Will
+from waspi.mqtt.message import Outgoing
 from waspi.protocol.policy import Policy
 from waspi.protocol.presence import Presence, PresenceState, encode_presence
 from waspi.protocol.reported import LastJob, Reported, encode_reported
 from waspi.protocol.result_envelope import CONTENT_TYPE
 from waspi.protocol.status import StatusChange, encode_status
-from waspi.protocol.sync import MAX_LISTED, SyncReport, answer, decode_sync_query, encode_sync_report
+from waspi.protocol.topics import Topics
+from waspi.sandbox.pool import Pool
 
 if TYPE_CHECKING:
+    from waspi.device.job import Job
     from waspi.updates.service import Updates
 
 _JSON = "application/json"
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class Announcer:
-    """Publishes retained presence and reported state, and answers what is known of jobs."""
+    """Publishes retained presence and reported state, and states of jobs that take long."""
 
     def __init__(
         self,
@@ -41,42 +41,33 @@ class Announcer:
         policy: Policy,
         catalog: Catalog,
         journal: Journal,
+        pool: Pool,
+        outbox: Outbox,
+        updates: Updates | None,
         clock: Clock,
         boot: str,
-        posture: Callable[[], Mapping[str, str]],
-        engine: Callable[[], str],
-        arch: str,
     ) -> None:
+        """``updates`` knows of deployed modules."""
         self._config = config
         self._policy = policy
         self._catalog = catalog
         self._journal = journal
+        self._pool = pool
+        self._outbox = outbox
+        self._updates = updates
         self._clock = clock
         self._boot = boot
-        self._posture = posture
-        self._engine = engine
-        self._arch = arch
-        self._outbox: Outbox | None = None
+        self._arch = f"{platform.machine()}-{platform.system().lower()}"
         self._since = int(clock.now())
         self._troubles: dict[str, str] = {}
         self._rejected = 0
         self._told = b""
-        self._slow: dict[str, tuple[float, JobRow, JobState]] = {}
-        self.updates: Updates | None = None
-        """Who knows of deployed modules."""
-
-    def attach(self, outbox: Outbox) -> None:
-        """Hand over the outbox, which needs the link, which needs :meth:`will`."""
-        self._outbox = outbox
-
-    def will(self, delay_s: int) -> Will:
-        """What the broker says for a device that is gone."""
-        return Will(self._policy.topics.presence(self._config.id), self._presence(PresenceState.OFFLINE), True, delay_s)
+        self._slow: dict[str, tuple[float, JobState, int]] = {}
+        """Of jobs that may take long: when to tell their state, the state, and the attempt."""
 
     def offline(self) -> Outgoing:
         """The last word before a clean end."""
-        payload = self._presence(PresenceState.OFFLINE)
-        return Outgoing(self._policy.topics.presence(self._config.id), payload, retain=True, content_type=_JSON)
+        return offline_word(self._config, self._policy.topics, self._boot, self._since)
 
     def on_online(self) -> None:
         """Say who is here and which jobs are known."""
@@ -84,7 +75,6 @@ class Announcer:
         self._told = b""
         self.presence()
         self.report()
-        self._sync()
 
     def on_refused(self, state: JobState) -> None:
         """A job was refused before the journal had it; counted since this start, or strangers could wear the disk."""
@@ -93,13 +83,14 @@ class Announcer:
     def presence(self) -> None:
         """Say that the device is online, and how well."""
         topic = self._policy.topics.presence(self._config.id)
-        self._say(Outgoing(topic, self._presence(PresenceState.ONLINE), retain=True, content_type=_JSON))
+        self._outbox.say(Outgoing(topic, self._presence(PresenceState.ONLINE), retain=True, content_type=_JSON))
 
     def degraded(self, what: str, trouble: StorageError | None) -> None:
         """The disk refuses what ``what`` names, or takes it again: told once, and in presence while it lasts."""
         if trouble is not None:
-            _log.error("no jobs are taken for now: %s", trouble.message)
-            self._troubles[what] = trouble.message
+            if not self._troubles:
+                _log.error("no jobs are taken for now: %s", trouble.message)
+            self._troubles.setdefault(what, trouble.message)
         elif self._troubles.pop(what, None) is not None and not self._troubles:
             _log.warning("the disk takes writes again; jobs are taken")
         self.presence()
@@ -111,12 +102,12 @@ class Announcer:
         payload = encode_reported(
             Reported(
                 version=__version__,
-                engine=self._engine(),
+                engine=self._pool.engine,
                 arch=self._arch,
                 boot=self._boot,
-                sandbox=self._posture(),
-                modules=self.updates.reported(modules) if self.updates is not None else modules,
-                deployments=self.updates.serials if self.updates is not None else {},
+                sandbox=self._pool.posture,
+                modules=self._updates.reported(modules) if self._updates is not None else modules,
+                deployments=self._updates.serials if self._updates is not None else {},
                 limits=self._config.limits,
                 groups=self._config.groups,
                 labels=self._config.labels,
@@ -132,41 +123,26 @@ class Announcer:
                 },
                 last_job=self._last_job(),
                 clock_unset=not self._clock.plausible,
-                updates=self.updates.trouble if self.updates is not None else "",
+                updates=self._updates.trouble if self._updates is not None else "",
             )
         )
         if payload != self._told:
             self._told = payload
             topic = self._policy.topics.reported(self._config.id)
-            self._say(Outgoing(topic, payload, retain=True, content_type=_JSON))
-
-    def on_query(self, message: Incoming) -> None:
-        """Answer which of some jobs are known."""
-        try:
-            asked = decode_sync_query(message.payload)
-            topic = self._policy.topics.sync(self._config.id)
-            if message.reply_to is not None:
-                topic = self._policy.replies.check(message.reply_to)
-        except EnvelopeError as error:
-            _log.warning("a sync query is dropped: %s", error.message)
-            return
-        rows = (self._journal.reader.job(job_id) for job_id in asked)
-        known = {row.id: row.state for row in rows if row is not None}
-        payload = encode_sync_report(answer(asked, known, device=self._config.id, boot=self._boot))
-        self._say(Outgoing(topic, payload, content_type=CONTENT_TYPE, correlation=message.correlation))
+            self._outbox.say(Outgoing(topic, payload, retain=True, content_type=_JSON))
 
     # --- states of jobs -----------------------------------------------------------------------------------------------
 
-    def on_change(self, row: JobRow, state: JobState) -> None:
+    def on_change(self, job: Job, state: JobState) -> None:
         """A job came into a state that is not its last."""
-        if self._config.status is StatusReports.NONE or row.plain:
+        if self._config.status is StatusReports.NONE or job.plain:
             return
         if self._config.status is StatusReports.ALL:
-            self._status(row, state)
+            self._status(job.id, state, job.attempt)
         else:
             due = self._clock.monotonic() + self._config.slow_after_ms / 1000
-            before = self._slow.pop(row.id, None)
-            self._slow[row.id] = (due if before is None else before[0], row, state)
+            before = self._slow.get(job.id)
+            self._slow[job.id] = (due if before is None else before[0], state, job.attempt)
 
     def on_end(self, job_id: str) -> None:
         """A job is at its end; its result says so."""
@@ -179,33 +155,29 @@ class Announcer:
     def tick(self, now: float) -> None:
         """Tell the states of jobs that take long."""
         while self._slow:
-            job_id, (due, row, state) = next(iter(self._slow.items()))
+            job_id, (due, state, attempt) = next(iter(self._slow.items()))
             if due > now:
                 return
             del self._slow[job_id]
-            self._status(row, state)
+            self._status(job_id, state, attempt)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    def _status(self, row: JobRow, state: JobState) -> None:
+    def _status(self, job_id: str, state: JobState, attempt: int) -> None:
         at = int(self._clock.now() * 1000)
-        payload = encode_status(StatusChange(row.id, self._config.id, state, row.attempt, at))
-        self._say(Outgoing(self._policy.topics.status(self._config.id, row.id), payload, content_type=CONTENT_TYPE))
+        payload = encode_status(StatusChange(job_id, self._config.id, state, attempt, at))
+        topic = self._policy.topics.status(self._config.id, job_id)
+        self._outbox.say(Outgoing(topic, payload, content_type=CONTENT_TYPE))
 
     def _last_job(self) -> LastJob | None:
         rows = self._journal.reader.recent(1)
         return LastJob(rows[0].id, rows[0].state, int(rows[0].received_at)) if rows else None
 
-    def _sync(self) -> None:
-        rows = self._journal.reader.recent(MAX_LISTED + 1)
-        listed = {row.id: row.state for row in rows[:MAX_LISTED]}
-        report = SyncReport(self._config.id, self._boot, listed, complete=len(rows) <= MAX_LISTED)
-        topic = self._policy.topics.sync(self._config.id)
-        self._say(Outgoing(topic, encode_sync_report(report), content_type=CONTENT_TYPE))
-
     def _presence(self, state: PresenceState) -> bytes:
         return encode_presence(Presence(state, self._boot, self._since, next(iter(self._troubles.values()), "")))
 
-    def _say(self, message: Outgoing) -> None:
-        if self._outbox is not None:
-            self._outbox.say(message)
+
+def offline_word(config: Config, topics: Topics, boot: str, since: int) -> Outgoing:
+    """What the device says before it leaves, and the broker says for a device that is gone."""
+    payload = encode_presence(Presence(PresenceState.OFFLINE, boot, since))
+    return Outgoing(topics.presence(config.id), payload, retain=True, content_type=_JSON)

@@ -1,4 +1,4 @@
-"""What comes in: admitted, refused, recognised as a duplicate - and acknowledged only when that is safe."""
+"""Jobs and cancels that come in: admitted, refused, known again, and acknowledged only when that is safe."""
 
 from __future__ import annotations
 
@@ -6,36 +6,51 @@ import hashlib
 import logging
 import os
 from collections import deque
-from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from waspi.device.answer import answer_to
-from waspi.device.catalog import Catalog
-from waspi.device.clock import Clock
-from waspi.device.job_queue import JobQueue
-from waspi.device.outbox import Outbox
-from waspi.device.redelivery import is_repeated
-from waspi.errors import DuplicateJobError, ExpiredError, QueueFullError, StorageError, TopicError, WaspiError
-from waspi.journal.journal import Journal
+from waspi.backoff import Backoff
+from waspi.device.job import Job, answer_to, is_repeated
+from waspi.errors import (
+    AbiError,
+    DuplicateJobError,
+    ExpiredError,
+    FuelLimitError,
+    MemoryLimitError,
+    OutputLimitError,
+    QueueFullError,
+    StorageError,
+    TimeLimitError,
+    WaspiError,
+)
 from waspi.journal.quotas import Admission
 from waspi.journal.rows import JobRow
-from waspi.model.job import Job
+from waspi.model.job import Job as Request
 from waspi.model.limits import Limits
 from waspi.model.module import DigestModule
 from waspi.model.result import JobError, Result
-from waspi.model.state import JobState
-from waspi.mqtt.backoff import Backoff
+from waspi.model.value import value
 from waspi.mqtt.message import Incoming, Outgoing
 from waspi.protocol.admission import Admitted, Refused, admit
 from waspi.protocol.cancel import decode_cancel
-from waspi.protocol.job_envelope import encode_job
-from waspi.protocol.policy import Policy
 from waspi.protocol.result_envelope import decode_result, encode_result
 from waspi.protocol.topics import Route, RouteKind
 from waspi.sandbox.messages import one_line
 
-_JOBS = frozenset({RouteKind.DEVICE_JOB, RouteKind.GROUP_JOB, RouteKind.RUN})
+if TYPE_CHECKING:
+    from waspi.device.announcer import Announcer
+    from waspi.device.catalog import Catalog
+    from waspi.device.clock import Clock
+    from waspi.device.jobs import Jobs
+    from waspi.device.outbox import Outbox
+    from waspi.journal.journal import Journal
+    from waspi.mqtt.link import Link
+    from waspi.protocol.policy import Policy
+
+_UNKEPT = 512
+"""Jobs that the disk does not know of, beyond which jobs of QoS 0 are dropped; others stay with the broker."""
+_UNKEPT_BYTES = 16 * 1024 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -49,65 +64,35 @@ class Intake:
         limits: Limits,
         catalog: Catalog,
         journal: Journal,
-        jobs: JobQueue,
+        jobs: Jobs,
+        link: Link,
         outbox: Outbox,
+        announcer: Announcer,
         clock: Clock,
-        acknowledge: Callable[[Incoming], object],
-        on_trouble: Callable[[StorageError | None], None],
-        on_refused: Callable[[JobState], None],
     ) -> None:
         self._policy = policy
         self._limits = limits
         self._catalog = catalog
         self._journal = journal
         self._jobs = jobs
+        self._link = link
         self._outbox = outbox
+        self._announcer = announcer
         self._clock = clock
-        self._acknowledge = acknowledge
-        self._on_trouble = on_trouble
-        self._on_refused = on_refused
-        self._topic = ""
-        self._route = Route(RouteKind.PRESENCE)
-        """Of the latest message; most come on the same topic."""
-        self._capped = lru_cache(maxsize=64)(self._cap)
+        self._terms = lru_cache(maxsize=64)(self._find_terms)
         self._held: deque[tuple[Route, Incoming]] = deque()
+        """Of QoS 1 alone, so that the broker's window bounds it."""
         self._in_trouble = False
         self._not_before = 0.0
         self._backoff = Backoff(first=0.5, longest=30.0)
-        self.on_query: Callable[[Incoming], None] | None = None
-        """Takes ``sync-query`` messages."""
-        self.on_chunk: Callable[[bytes], None] | None = None
-        """Takes what depots send."""
-        self.on_notice: Callable[[str, bytes], None] | None = None
-        """Takes the announcement of a depot, whose id comes first."""
+        self._dropped = 0
 
-    def on_message(self, message: Incoming) -> None:
-        """Take a message."""
-        if message.topic == self._topic:
-            route = self._route
+    def on_job(self, route: Route, message: Incoming) -> None:
+        """Take a message of a route DEVICE_JOB, GROUP_JOB or RUN."""
+        if self._held or not self._outbox.takes:
+            self._hold(route, message)
         else:
-            try:
-                route = self._policy.topics.parse(message.topic)
-            except TopicError as error:
-                _log.warning("a message is dropped: %s", error.message)
-                self._acknowledge(message)
-                return
-            self._topic, self._route = message.topic, route
-        if route.kind in _JOBS:
-            if self._held:
-                self._held.append((route, message))
-            else:
-                self._job(route, message)
-        elif route.kind is RouteKind.CANCEL and route.device == self._policy.device:
-            self._cancel(route.item, message)
-        else:
-            if route.kind is RouteKind.SYNC_QUERY and self.on_query is not None:
-                self.on_query(message)
-            elif route.kind is RouteKind.CHUNK and self.on_chunk is not None:
-                self.on_chunk(message.payload)
-            elif route.kind is RouteKind.DEPOT_TIMESTAMP and self.on_notice is not None:
-                self.on_notice(route.item, message.payload)
-            self._acknowledge(message)
+            self._job(route, message)
 
     def on_online(self) -> None:
         """A new connection: what was held on the old one comes again."""
@@ -122,6 +107,8 @@ class Intake:
         if self._in_trouble and self._clock.monotonic() < self._not_before:
             return
         for _ in range(len(self._held)):
+            if not self._outbox.takes:
+                return
             route, message = self._held.popleft()
             before = len(self._held)
             self._job(route, message)
@@ -131,151 +118,161 @@ class Intake:
         if self._in_trouble and not self._held:
             self._in_trouble = False
             self._backoff.reset()
-            self._on_trouble(None)
+            self._announcer.degraded("modules", None)
 
-    # --- jobs -------------------------------------------------------------------------------------------------------
+    def _hold(self, route: Route, message: Incoming) -> None:
+        """Neither acknowledge nor forget it. One of QoS 0, which nobody keeps from coming, is dropped."""
+        if message.qos:
+            self._held.append((route, message))
+        else:
+            self._drop()
+
+    def _drop(self) -> None:
+        self._dropped += 1
+        if self._dropped.bit_count() == 1:  # 1, 2, 4, 8, ...: a flood must not flood the log
+            _log.warning("%d jobs of QoS 0 were dropped so far: more come than are done", self._dropped)
+
+    # --- jobs ---------------------------------------------------------------------------------------------------------
 
     def _job(self, route: Route, message: Incoming) -> None:
-        plain_id = self._plain_id(message) if route.kind is RouteKind.RUN else ""
+        plain_id, known = "", False
+        if route.kind is RouteKind.RUN:
+            plain_id, known = self._plain_id(message)
         now = self._clock.now()
         decision = admit(self._policy, route, message, now=now, time_floor=self._clock.floor, plain_id=plain_id)
         if isinstance(decision, Refused):
-            self._turn_away(route, decision, message)
+            # A redelivery of a job that was taken while it was fresh is no expired job.
+            expired = isinstance(decision.error, ExpiredError) and decision.job_id is not None
+            if not expired or self._again(decision.job_id or "", decision, message) is not True:
+                self._refuse(decision, message)
             return
-        if self._jobs.receiving(decision.job.id) is not None:
-            self._jobs.after_receipt(decision.job.id, lambda: self._was_known(decision, message))
-            return
-        if self._jobs.holds(decision.job.id):
-            self._was_known(decision, message)
-            return
+        # A random id is new; any other is looked up: a job that was answered must not run again.
+        if not plain_id or known:
+            again = self._again(decision.job.id, decision, message)
+            if again is False:
+                error = DuplicateJobError(f"job id {decision.job.id} was used before with another body; take a new id")
+                self._refuse(_refused(decision, error), message)
+            if again is not None:
+                return
         try:
             self._new(route, decision, message, now)
         except WaspiError as error:
             if isinstance(error, StorageError) and isinstance(error.__cause__, OSError):
                 self._wait_for_disk(route, message, error)
-                return
-            known = self._journal.reader.job(decision.job.id)
-            if known is not None:  # it was taken when there was room for it, and its module was here
-                self._again(known, decision, message)
             else:
                 self._refuse(_refused(decision, error), message)
 
     def _wait_for_disk(self, route: Route, message: Incoming, error: StorageError) -> None:
         """The disk does not take the module: the message is neither acknowledged nor lost."""
-        self._held.append((route, message))
+        self._hold(route, message)
         self._not_before = self._clock.monotonic() + self._backoff.next()
         if not self._in_trouble:
             self._in_trouble = True
-            self._on_trouble(error)
-
-    def _turn_away(self, route: Route, decision: Refused, message: Incoming) -> None:
-        # A redelivery of a job that was taken while it was fresh is no expired job.
-        if isinstance(decision.error, ExpiredError) and decision.job_id is not None:
-            if self._jobs.receiving(decision.job_id) is not None:
-                self._jobs.after_receipt(decision.job_id, lambda: self._job(route, message))
-                return
-            if self._is_known(decision, message):
-                return
-        self._refuse(decision, message)
+            self._announcer.degraded("modules", error)
 
     def _new(self, route: Route, decision: Admitted, message: Incoming, now: float) -> None:
         asked = decision.job
+        size = sum(map(len, asked.inputs))
+        unkept, unkept_bytes = self._jobs.unkept, self._jobs.unkept_bytes
+        if not message.qos and (unkept >= _UNKEPT or unkept_bytes >= _UNKEPT_BYTES):
+            self._drop()
+            return
+        room = self._journal.admission(unkept + 1, unkept_bytes + size)
+        if room is Admission.HOLD:
+            self._hold(route, message)
+            return
+        if room is Admission.REFUSE:
+            raise QueueFullError("this device's queue is full; send again later")
         found = self._catalog.resolve(asked.module)
-        job = Job(
+        terms = self._terms(asked.limits, found.limits)
+        abi = found.abi_for(asked.abi)
+        own_abi = abi != found.abi
+        request = Request(
             asked.id,
             DigestModule(found.digest),
             asked.inputs,
             asked.batch,
-            found.abi_for(asked.abi),
-            self._capped(asked.limits, found.limits),
+            abi,
+            terms.limits,
             asked.expires_at,
-            asked.idempotent,
             asked.priority,
             asked.audience,
         )
-        body = encode_job(job, check=False)  # it was decoded a moment ago
-        room = self._journal.admission(len(body))
-        if room is Admission.HOLD:
-            self._held.append((route, message))
-            return
-        if room is Admission.REFUSE:
-            raise QueueFullError("this device's queue is full; send again later")
-        direct = self._jobs.begins_at_once(len(body), job.limits.memory_bytes or 0)
-        row = JobRow(  # by position, as the job above: names cost a job 1 us
-            job.id,
-            decision.body_hash,
-            JobState.IN_PROGRESS if direct else JobState.QUEUED,
-            now,
-            message.topic,
-            found.where,
-            body,
-            0,
-            1 if direct else 0,
-            job.idempotent,
-            job.priority,
-            decision.expires_at,
-            decision.reply_to,
-            decision.correlation,
-            decision.plain,
-            message.packet_id if decision.plain else None,
+        monotonic, expires_at = self._clock.monotonic(), decision.expires_at
+        self._jobs.take(
+            Job(  # by position, as the request above: names cost a job 1 us
+                asked.id,
+                decision.body_hash,
+                message.topic,
+                found.where,
+                request,
+                size,
+                now,
+                monotonic,
+                expires_at,
+                None if expires_at is None else monotonic + expires_at - now,
+                asked.priority,
+                decision.reply_to,
+                decision.correlation,
+                decision.plain,
+                message.packet_id if decision.plain and message.qos else None,
+                attempt=2 if message.dup else 1,
+                uncounted=message.dup,
+                publisher=decision.key_id or "",
+                own_terms=(*terms.own, *_ABI_KINDS) if own_abi else terms.own,
+                blameless=bool(terms.own) or own_abi,
+                messages=[message],
+            )
         )
-        # Whether the id is new the journal finds out with the insertion: a look-up before would cost every job.
-        acknowledge = (
-            partial(self._acknowledge_plain, job.id, message) if row.plain else partial(self._acknowledge, message)
-        )
-        self._jobs.take(row, job, acknowledge, lambda: self._was_known(decision, message))
 
-    def _cap(self, asked: Limits, module: Limits) -> Limits:
-        """What a job's limits and its module's come to on this device; most jobs have one of few pairs."""
-        return asked.capped_by(module).capped_by(self._limits)
+    def _find_terms(self, asked: Limits, module: Limits) -> _Terms:
+        """What a job's limits come to on this device; most jobs have one of few pairs."""
+        granted = module.capped_by(self._limits)
+        limits = asked.capped_by(granted)
+        own = tuple(kind for name, kind in _LIMIT_KINDS.items() if getattr(limits, name) != getattr(granted, name))
+        return _Terms(limits, own)
 
-    def _acknowledge_plain(self, job_id: str, message: Incoming) -> None:
-        if self._acknowledge(message):
-            self._outbox.acknowledged(job_id)
+    def _plain_id(self, message: Incoming) -> tuple[str, bool]:
+        """An id for a plain request, which has none, and whether it may be known.
 
-    def _was_known(self, decision: Admitted, message: Incoming) -> None:
-        known = self._journal.reader.job(decision.job.id)
-        if known is not None:
-            self._again(known, decision, message)
-
-    def _plain_id(self, message: Incoming) -> str:
-        """A plain request has no id: a redelivery is known by DUP, packet identifier and payload (MQTT 5.0, 4.4)."""
+        A redelivery is known by DUP, packet identifier and payload (MQTT 5.0, 4.4).
+        """
         if message.dup:
-            receiving = self._jobs.receiving_delivery(message)
-            if receiving is not None:
-                return receiving
+            live = self._jobs.find_delivery(message)
+            if live is not None:
+                return live.id, True
             earlier = self._journal.reader.by_delivery(message.packet_id, hashlib.sha256(message.payload).digest())
             if earlier is not None and is_repeated(earlier, message):
-                return earlier.id
-        return f"run-{os.urandom(8).hex()}"
+                return earlier.id, True
+        return f"run-{os.urandom(8).hex()}", False
 
-    def _is_known(self, decision: Refused, message: Incoming) -> bool:
-        known = self._journal.reader.job(decision.job_id) if decision.job_id else None
-        if known is None or known.body_hash != decision.body_hash:
+    def _again(self, job_id: str, decision: Admitted | Refused, message: Incoming) -> bool | None:
+        """Answer a job that is known; ``False``: its id is, with another body; ``None``: it is not known."""
+        live = self._jobs.find(job_id)
+        if live is not None:
+            if live.body_hash == decision.body_hash:
+                self._jobs.repeat(live, message)
+            return live.body_hash == decision.body_hash
+        if self._journal.reader.state(job_id) is None:
+            return None
+        row = self._journal.reader.job(job_id)
+        if row is None or row.body_hash != decision.body_hash:
             return False
-        self._answer_again(known, decision.reply_to, decision.correlation, message)
+        self._answer_again(row, decision.reply_to, decision.correlation, message)
         return True
-
-    def _again(self, known: JobRow, decision: Admitted, message: Incoming) -> None:
-        if known.body_hash == decision.body_hash:
-            self._answer_again(known, decision.reply_to, decision.correlation, message)
-        else:
-            error = DuplicateJobError(f"job id {known.id} was used before with another body; take a new id")
-            self._refuse(_refused(decision, error), message)
 
     def _answer_again(self, known: JobRow, reply_to: str, correlation: bytes | None, message: Incoming) -> None:
         """The same job once more: the stored result answers it, and nothing runs."""
         if known.result:
             asked = replace(known, reply_to=reply_to, correlation=correlation)
             self._say(asked, decode_result(known.result), known.result, message)
-        elif known.plain and not known.state.final:
-            self._acknowledge_plain(known.id, message)
-        else:
-            self._acknowledge(message)  # its result is still to come, or was dropped for space long after delivery
+        elif self._link.acknowledge(message) and known.plain and not known.state.final:
+            self._outbox.acknowledged(known.id)
+        # else its result is still to come, or was dropped for space long after delivery
 
     def _refuse(self, refused: Refused, message: Incoming) -> None:
         error = refused.error
-        self._on_refused(refused.state)
+        self._announcer.on_refused(refused.state)
         _log.warning("job %s is refused: %s: %s", refused.answer_id, error.kind, error.message)
         told = JobError(error.fault, error.kind, error.message)
         result = Result(refused.answer_id, self._policy.device, refused.state, error=told, attempt=0)
@@ -296,7 +293,7 @@ class Intake:
     def _say(self, row: JobRow, result: Result, encoded: bytes, message: Incoming) -> None:
         entry = answer_to(row, result, encoded)
         if entry is None:
-            self._acknowledge(message)
+            self._link.acknowledge(message)
             return
         answer = Outgoing(
             topic=entry.topic,
@@ -305,22 +302,41 @@ class Intake:
             content_type=entry.content_type,
             user_properties=entry.user_properties,
         )
-        self._outbox.say(answer, lambda: self._acknowledge(message))
+        self._outbox.say(answer, message)
 
-    # --- cancel -----------------------------------------------------------------------------------------------------
+    # --- cancel -------------------------------------------------------------------------------------------------------
 
-    def _cancel(self, job_id: str, message: Incoming) -> None:
+    def on_cancel(self, job_id: str, message: Incoming) -> None:
+        """Take a request to stop a job."""
         try:
             reason = one_line(decode_cancel(message.payload).encode())
         except WaspiError as error:
             _log.warning("a cancel of job %s is dropped: %s", job_id, error.message)
-            self._acknowledge(message)
+            self._link.acknowledge(message)
             return
         if message.retain:
-            self._acknowledge(message)
+            self._link.acknowledge(message)
             return
         _log.info("job %s is to be canceled%s", job_id, f": {reason}" if reason else "")
-        self._jobs.cancel(job_id, lambda: self._acknowledge(message), reason)
+        self._jobs.cancel(job_id, message, reason)
+
+
+@value
+class _Terms:
+    """The limits of a run."""
+
+    limits: Limits
+    own: tuple[str, ...]
+    """Kinds of error that only the publisher's limits bring about."""
+
+
+_LIMIT_KINDS = {
+    "fuel": FuelLimitError.kind,
+    "memory_bytes": MemoryLimitError.kind,
+    "time_ms": TimeLimitError.kind,
+    "output_bytes": OutputLimitError.kind,
+}
+_ABI_KINDS = (AbiError.kind, *(each.kind for each in AbiError.__subclasses__()))
 
 
 def _refused(decision: Admitted, error: WaspiError) -> Refused:

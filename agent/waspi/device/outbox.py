@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from waspi.device.ledger import Ledger
+from waspi.backoff import Backoff
 from waspi.errors import BrokerError, UnheardError, WaspiError
 from waspi.journal.operations import Sent
 from waspi.journal.reader import Reader
 from waspi.journal.rows import OutboxEntry, OutboxRow
-from waspi.mqtt.backoff import Backoff
+from waspi.journal.writer import Writer
 from waspi.mqtt.link import Link
-from waspi.mqtt.message import Outgoing
+from waspi.mqtt.message import Incoming, Outgoing
 from waspi.protocol.chunk import OVERHEAD, split
 from waspi.protocol.result_envelope import CONTENT_TYPE
 
 _HELD = 256
 """Rows that wait in memory; the others wait on the disk."""
 _HELD_BYTES = 4 * 1024 * 1024
+_PASSING = 256
+"""Answers and states that no journal keeps and that wait for the broker's window; others are not sent."""
+_PASSING_BYTES = 1024 * 1024
 _HEADERS = 512
 """Bytes of a packet that are neither its payload nor the strings of its properties, more than enough."""
 _SMALLEST_CHUNK = 512
@@ -61,11 +64,11 @@ class _Refusal:
 class Outbox:
     """Publishes rows of the outbox, and passing messages that no journal keeps."""
 
-    def __init__(self, device: str, link: Link, reader: Reader, ledger: Ledger, clock: Callable[[], float]) -> None:
+    def __init__(self, device: str, link: Link, reader: Reader, writer: Writer, clock: Callable[[], float]) -> None:
         self._device = device
         self._link = link
         self._reader = reader
-        self._ledger = ledger
+        self._writer = writer
         self._clock = clock
         self._rows: deque[OutboxRow] = deque()
         self._held_bytes = 0
@@ -74,8 +77,8 @@ class Outbox:
         self._sending: dict[int, _Sending] = {}
         self._tokens: dict[int, int] = {}
         self._sent: set[int] = set()
-        self._settled: list[Sent] = []
-        self._passing: deque[tuple[Outgoing, Callable[[], object] | None]] = deque()
+        self._passing: deque[tuple[Outgoing, Incoming | None]] = deque()
+        self._passing_bytes = 0
         self._chunks: deque[tuple[int, bytes]] = deque()
         self._sending_bytes = 0
         self._refusals: dict[int, _Refusal] = {}
@@ -91,26 +94,43 @@ class Outbox:
         """Whether nothing waits for the broker."""
         return not (self._rows or self._sending or self._passing or self._more_on_disk)
 
-    def add(self, rows: Iterable[OutboxRow]) -> None:
-        """Rows that were just committed."""
-        for row in rows:
-            if row.id <= self._last:
-                continue  # a load found it on the disk before its commit was told
-            size = len(row.entry.payload)
-            if self._more_on_disk or len(self._rows) >= _HELD or self._held_bytes + size > _HELD_BYTES:
-                self._more_on_disk = True
-            else:
-                self._rows.append(row)
-                self._held_bytes += size
-                self._last = row.id
+    def add(self, row: OutboxRow) -> None:
+        """A row that was just committed."""
+        if row.id <= self._last:
+            return  # a load found it on the disk before its commit was told
+        size = len(row.entry.payload)
+        if self._more_on_disk or len(self._rows) >= _HELD or self._held_bytes + size > _HELD_BYTES:
+            self._more_on_disk = True
+        else:
+            self._rows.append(row)
+            self._held_bytes += size
+            self._last = row.id
 
-    def say(self, message: Outgoing, then: Callable[[], object] | None = None) -> None:
-        """Publish a message that need not survive a restart; ``then`` is called when it is on its way.
+    @property
+    def takes(self) -> bool:
+        """Whether there is room for one more message that no journal keeps (``bool``)."""
+        return len(self._passing) < _PASSING and self._passing_bytes < _PASSING_BYTES
 
-        Offline it is dropped: nobody hears it, who waits for an answer asks again, and memory stays bounded.
+    def say(self, message: Outgoing, request: Incoming | None = None) -> None:
+        """Publish a message that need not survive a restart; ``request``, which it answers, is acknowledged with it.
+
+        Offline it is dropped, and so it is when there is no room: who waits for an answer asks again, and memory stays
+        bounded. Of retained messages the latest of a topic counts, and it always has room.
         """
-        if self._link.online:
-            self._passing.append((message, then))
+        if not self._link.online:
+            return
+        if message.retain:
+            self._passing = deque(each for each in self._passing if each[0].topic != message.topic)
+        elif not self.takes:
+            if request is not None:
+                self._link.acknowledge(request)
+            return
+        self._passing.append((message, request))
+        self._passing_bytes = (
+            sum(len(each.payload) for each, _ in self._passing)
+            if message.retain
+            else (self._passing_bytes + len(message.payload))
+        )
 
     def acknowledged(self, job_id: str) -> None:
         """The message of a plain job was acknowledged on this connection.
@@ -128,6 +148,7 @@ class Outbox:
         self._acknowledged.clear()
         self._refused_in_a_row = 0
         self._passing.clear()
+        self._passing_bytes = 0
         self._chunks.clear()
         self._rows.clear()
         self._held_bytes = 0
@@ -139,8 +160,6 @@ class Outbox:
     def pump(self, most: int = 1 << 30) -> bool:
         """Publish what the window has room for, ``most`` messages of it; whether there may be more."""
         link = self._link
-        if self._settled:
-            self._enter_settled()
         for _ in range(most):
             if link.room <= 0:
                 return False
@@ -148,13 +167,14 @@ class Outbox:
                 token, payload = self._chunks.popleft()
                 self._send_chunk(token, payload)
             elif self._passing:
-                message, then = self._passing.popleft()
+                message, request = self._passing.popleft()
+                self._passing_bytes -= len(message.payload)
                 try:
                     link.publish(message)
                 except WaspiError as error:
                     _log.warning("an answer to %s is not sent: %s", message.topic, error.message)
-                if then is not None:
-                    then()
+                if request is not None:
+                    link.acknowledge(request)
             elif self._clock() < self._not_before or self._sending_bytes >= _HELD_BYTES:
                 return False
             elif self._rows:
@@ -235,12 +255,11 @@ class Outbox:
         if settles:
             self._acknowledged.remove(published or "")
         self._sent.add(row_id)
-        self._settled.append(Sent(row_id, settles))
+        self._writer.enter(Sent(row_id, settles))
 
-    def _enter_settled(self) -> None:
-        """One group for all rows that the broker took in this round."""
-        settled, self._settled = self._settled, []
-        self._ledger.enter(settled, lambda _rows: self._sent.difference_update([each.outbox_id for each in settled]))
+    def on_forgotten(self, row_id: int) -> None:
+        """The row is no longer on the disk."""
+        self._sent.discard(row_id)
 
     def _load(self) -> bool:
         rows = self._reader.outbox(self._last, _HELD, max_bytes=_HELD_BYTES)

@@ -56,8 +56,8 @@ class Client:
     of the protocol, unique at the broker; by default a random one. ``signing_key``: signs every job (each then expires,
     by default in one to two hours). ``window``: jobs without an answer at once; ``submit`` waits above it.
 
-    A job is sent again by itself when the connection, the broker's memory or the device's was lost; the device runs it
-    once, whatever happens, unless it says ``idempotent``.
+    A job is sent again by itself when the connection, the broker's memory or the device's was lost; it has one result
+    and its effects happen once, whatever happens.
     """
 
     def __init__(

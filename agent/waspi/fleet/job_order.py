@@ -41,8 +41,6 @@ class JobOptions(TypedDict, total=False):
     """ABI description; by default that of the named module, else the reference ABI."""
     limits: Limits
     """What the run may use; the device's own limits cap it."""
-    idempotent: bool
-    """It may run again when the device went down while it ran."""
     priority: int
     """-100..100, higher first."""
     expires_in_s: float | None
@@ -103,7 +101,6 @@ class JobOrder:
             abi=abi_for(module, options.get("abi")),
             limits=options.get("limits", Limits()),
             expires_at=expires_at,
-            idempotent=options.get("idempotent", False),
             priority=options.get("priority", 0),
             audience=audience if signing_key is not None else None,
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from waspi.journal.durable import remove_durably, rename_durably, write_durably
-from waspi.journal.schema import APPLICATION_ID, VERSION, application_of, version_of
+from waspi.journal.schema import APPLICATION_ID, application_of
 
 KEPT: Final = 3
 """Damaged journals kept for whoever looks into it; older ones are deleted, since the disk is bounded."""
@@ -37,9 +37,6 @@ def condemned(path: Path) -> str | None:
 
 def examine(connection: sqlite3.Connection) -> str | None:
     """What is wrong with the open journal, one line, or ``None``. Raises ``sqlite3.Error``."""
-    version = version_of(connection)
-    if version > VERSION:
-        return f"its schema version {version} is newer than this waspi knows ({VERSION})"
     tables = connection.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()[0]
     if tables and application_of(connection) != APPLICATION_ID:
         return "it is a database of another program"

@@ -16,6 +16,7 @@ from waspi.journal.quotas import Quotas, Usage
 from waspi.journal.reader import Reader
 from waspi.journal.retention import prune
 from waspi.journal.rows import JobRow, OutboxRow
+from waspi.journal.schema import check_version
 from waspi.journal.tally import count
 from waspi.model.state import JobState
 
@@ -114,6 +115,7 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
     _require(path)
     try:
         with closing(open_for_reading(path)) as connection:
+            check_version(connection, path)
             yield connection
     except sqlite3.Error as error:
         raise translated("read", path, error) from error

@@ -1,7 +1,7 @@
 """The journal: every job the device took in, its result, and every message that still has to reach the broker.
 
 SQLite in WAL mode with ``synchronous = FULL``: what :meth:`Journal.commit` returned from survives a power cut. One
-connection writes (the :class:`~waspi.journal.writer.Writer` thread's), one reads (:attr:`Journal.reader`, the loop's).
+connection writes (:mod:`waspi.journal.writer`), one reads (:attr:`Journal.reader`, the loop's).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from waspi.journal.operations import Operation
 from waspi.journal.quotas import Admission, Quotas, Usage, admission, may_start
 from waspi.journal.reader import Reader
 from waspi.journal.rows import OutboxRow
-from waspi.journal.schema import FINISHED_COLUMNS, migrate
+from waspi.journal.schema import FINISHED_COLUMNS, check_version, migrate
 from waspi.journal.tally import Tally, count
 from waspi.journal.transaction import Transaction
 
 _log = logging.getLogger(__name__)
 
-Outcome: TypeAlias = tuple[OutboxRow, ...] | IllegalTransitionError
-"""What became of a group: the outbox rows that it made, in order, or why it was not done."""
+Outcome: TypeAlias = OutboxRow | IllegalTransitionError | None
+"""What became of an operation: the outbox row that it made, if any, or why it was not done."""
 
 
 _POLL_S = 0.01
@@ -107,27 +107,29 @@ class Journal:
         """How full the journal is, as of the last commit. From any thread."""
         return self._tally.usage()
 
-    @property
-    def may_start(self) -> bool:
-        """Whether jobs may start: the outbox has room for results (:mod:`waspi.journal.quotas`)."""
-        return may_start(self._tally, self.quotas)
+    def may_start(self, under_way_bytes: int = 0) -> bool:
+        """Whether jobs may start: the outbox has room for results (:mod:`waspi.journal.quotas`).
 
-    def admission(self, body_bytes: int) -> Admission:
-        """What to do with a new job whose body has ``body_bytes`` bytes. Does not know of operations under way."""
-        return admission(self._tally, self.quotas, body_bytes)
-
-    def commit(self, groups: Sequence[Sequence[Operation]]) -> list[Outcome]:
-        """Do the groups in order, in one transaction; what became of each.
-
-        A group that the state table forbids is left out as a whole and the others are done. Raises
-        :class:`~waspi.errors.StorageError` when the disk refuses: then nothing was done (though after a crash right now
-        all of it may turn out to have been), and the same call may be repeated. For the writer thread only.
+        ``under_way_bytes``: bytes of results that are on their way into it.
         """
-        prepared = self.prepare(groups)
+        return may_start(self._tally, self.quotas, under_way_bytes)
+
+    def admission(self, jobs: int, body_bytes: int) -> Admission:
+        """What to do with a new job: ``jobs`` and ``body_bytes`` are it and those that are not in the journal yet."""
+        return admission(self._tally, self.quotas, jobs, body_bytes)
+
+    def commit(self, operations: Sequence[Operation]) -> list[Outcome]:
+        """Do the operations in order, in one transaction; what became of each.
+
+        One that the state table forbids is left out and the others are done. Raises
+        :class:`~waspi.errors.StorageError` when the disk refuses: then nothing was done (though after a crash right now
+        all of it may turn out to have been), and the same call may be repeated.
+        """
+        prepared = self.prepare(operations)
         assert prepared is not None  # noqa: S101 - only who is impatient may get nothing
         return self.complete(prepared)
 
-    def prepare(self, groups: Sequence[Sequence[Operation]], *, patient: bool = True) -> Prepared | None:
+    def prepare(self, operations: Sequence[Operation], *, patient: bool = True) -> Prepared | None:
         """All of :meth:`commit` but the COMMIT: nothing of it waits for the disk to write.
 
         Unless ``patient``, ``None`` comes back where it would take long: another process has the journal locked, or it
@@ -138,9 +140,9 @@ class Journal:
             return None
         try:
             try:
-                return self._transact(groups, isolated=False, patient=patient)
+                return self._transact(operations, isolated=False, patient=patient)
             except IllegalTransitionError:
-                return self._transact(groups, isolated=True, patient=patient)
+                return self._transact(operations, isolated=True, patient=patient)
         except sqlite3.Error as error:
             if not patient and primary_code(error) == sqlite3.SQLITE_BUSY:
                 return None
@@ -151,7 +153,7 @@ class Journal:
             raise
 
     def complete(self, prepared: Prepared) -> list[Outcome]:
-        """COMMIT what was prepared; what became of each group. Raises as :meth:`commit` does."""
+        """COMMIT what was prepared; what became of each operation. Raises as :meth:`commit` does."""
         connection = self._connect()
         try:
             self._counters.reserve(prepared.tally.counters())
@@ -207,6 +209,7 @@ class Journal:
     def _connect_checked(self) -> str | None:
         try:
             connection = self._connect()
+            check_version(connection, self.path)
             reason = examine(connection)
             if reason is None:
                 migrate(connection)
@@ -254,7 +257,7 @@ class Journal:
         tally.next_outbox = max(tally.next_outbox, self._tally.next_outbox)
         self._tally = tally
 
-    def _transact(self, groups: Sequence[Sequence[Operation]], *, isolated: bool, patient: bool) -> Prepared:
+    def _transact(self, operations: Sequence[Operation], *, isolated: bool, patient: bool) -> Prepared:
         connection = self._connect()
         if self._data_version < 0:
             _hurry(connection)
@@ -265,7 +268,10 @@ class Journal:
                 self._recount(connection)
                 self._data_version = version
             transaction = Transaction(connection, self._tally.copy(), self.quotas)
-            outcomes = [self._group(transaction, group, isolated=isolated) for group in groups]
+            if isolated:
+                outcomes = [self._one(connection, transaction, operation) for operation in operations]
+            else:
+                outcomes = [transaction.apply(operation) for operation in operations]
             transaction.make_room()
             transaction.flush()
         except IllegalTransitionError:
@@ -273,14 +279,12 @@ class Journal:
             raise
         return Prepared(outcomes, transaction.tally)
 
-    def _group(self, transaction: Transaction, group: Sequence[Operation], *, isolated: bool) -> Outcome:
-        if not isolated:
-            return tuple([row for operation in group if (row := transaction.apply(operation)) is not None])
-        connection = self._connect()
+    def _one(self, connection: sqlite3.Connection, transaction: Transaction, operation: Operation) -> Outcome:
+        """Do one operation of a batch in which some are illegal."""
         before = transaction.tally.copy()
         connection.execute("SAVEPOINT one")
         try:
-            outcome: Outcome = self._group(transaction, group, isolated=False)
+            outcome: Outcome = transaction.apply(operation)
             transaction.flush()
         except IllegalTransitionError as error:
             connection.execute("ROLLBACK TO one")

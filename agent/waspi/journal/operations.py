@@ -1,8 +1,7 @@
-"""What can be done to the journal. A *group* of operations is atomic; many groups share one commit.
+"""What can be done to the journal. Each operation is atomic; many share one commit.
 
-Every change of a job's state goes through the table in :mod:`waspi.model.state`. An operation that the table forbids
-(or that names a job the journal does not have) fails its group with
-:class:`~waspi.errors.IllegalTransitionError` and leaves everything as it was; the other groups of the batch are done.
+On the disk a job is ``QUEUED`` until it is final. An operation that would change a final job, or that names a job the
+journal does not have, fails alone, with :class:`~waspi.errors.IllegalTransitionError`, and leaves everything as it was.
 """
 
 from __future__ import annotations
@@ -10,17 +9,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 from waspi.journal.rows import JobRow, OutboxEntry
-from waspi.model.state import JobState
 from waspi.model.value import value
 
 
 @value
 class Receive:
-    """Take a job in. Only after the commit may its message be acknowledged.
+    """Take a job in that does not end soon, or has to wait. After the commit its message may be acknowledged.
 
-    ``row.state`` is ``QUEUED`` (``attempt`` 0), or ``IN_PROGRESS`` (``attempt`` 1) for a job that a free worker gets as
-    soon as the commit is done: receipt and start then share one fsync. An id that is in the journal already is illegal;
-    look it up first. A job that is refused but remembered is ``Receive`` and ``Finish(REJECTED)`` in one group.
+    ``row.state`` is ``QUEUED``. An id that is in the journal already is illegal: look it up first.
     """
 
     urgent: ClassVar[bool] = True
@@ -33,51 +29,34 @@ class Receive:
 
 
 @value
-class Start:
-    """``QUEUED -> IN_PROGRESS``. Only after the commit may a worker get the job (at most once)."""
+class Count:
+    """Number the next start of a job that may have run before, ahead of that start."""
 
     urgent: ClassVar[bool] = True
     bytes_kept: ClassVar[int] = 0
     job_id: str
     attempt: int
-    """The row's ``attempt`` + 1; anything else is illegal."""
 
 
 @value
 class Finish:
-    """Final state, result and outbox message in one transaction; the body is dropped."""
+    """The end of a job: final state, result and outgoing message.
+
+    A job without a receipt is written whole by this one operation. ``row.state`` is final, ``row.body`` is empty, and
+    ``row.result`` is what duplicates are answered with, stored once when ``entry.payload`` is the same bytes.
+    """
 
     urgent: ClassVar[bool] = True
-    job_id: str
-    state: JobState
-    """A final state."""
-    result: bytes
-    """Kept for duplicates. Stored once when ``entry.payload`` is the same bytes."""
+    row: JobRow
+    received: bool
+    """Whether its :class:`Receive` went before."""
     entry: OutboxEntry | None
     """What to publish; ``None`` when nobody is to be told."""
 
     @property
     def bytes_kept(self) -> int:
         """Bytes that it brings into the journal, its strings left out."""
-        return len(self.result)
-
-
-@value
-class Requeue:
-    """``IN_PROGRESS -> QUEUED`` for an idempotent job that was interrupted; the next start raises ``attempt``."""
-
-    urgent: ClassVar[bool] = True
-    bytes_kept: ClassVar[int] = 0
-    job_id: str
-
-
-@value
-class Deliver:
-    """A message without a change of state: a stored result again, the refusal of what never became a job."""
-
-    urgent: ClassVar[bool] = True
-    bytes_kept: ClassVar[int] = 0
-    entry: OutboxEntry
+        return len(self.row.result or b"")
 
 
 @value
@@ -116,4 +95,4 @@ class Prune:
     limit: int = 256
 
 
-Operation = Receive | Start | Finish | Requeue | Deliver | Sent | ForgetDeliveries | Prune
+Operation = Receive | Count | Finish | Sent | ForgetDeliveries | Prune

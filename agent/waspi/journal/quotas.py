@@ -22,6 +22,10 @@ from waspi.model.value import value
 MIB = 1024 * 1024
 
 
+UNDER_WAY_BYTES = 16 * MIB
+"""Results that may wait in memory for a disk that is slower than the workers."""
+
+
 class Admission(Enum):
     """What to do with a job that has just come in."""
 
@@ -72,8 +76,8 @@ class Usage:
 
     jobs: int
     """Rows of jobs, final ones included."""
-    queued: int
-    running: int
+    open: int
+    """Jobs that are not final."""
     inbox_bytes: int
     outbox_messages: int
     outbox_bytes: int
@@ -86,9 +90,7 @@ class Fill(Protocol):
     @property
     def jobs(self) -> int: ...  # noqa: D102 - as in Usage, all of them
     @property
-    def queued(self) -> int: ...  # noqa: D102
-    @property
-    def running(self) -> int: ...  # noqa: D102
+    def open(self) -> int: ...  # noqa: D102
     @property
     def inbox_bytes(self) -> int: ...  # noqa: D102
     @property
@@ -97,15 +99,17 @@ class Fill(Protocol):
     def outbox_bytes(self) -> int: ...  # noqa: D102
 
 
-def may_start(usage: Fill, quotas: Quotas) -> bool:
-    """Whether the outbox has room, so that a job may start (``bool``)."""
-    return usage.outbox_bytes < quotas.outbox_bytes and usage.outbox_messages < quotas.outbox_messages
+def may_start(usage: Fill, quotas: Quotas, under_way_bytes: int) -> bool:
+    """Whether the outbox has room beside results that are on their way into it, so that a job may start (``bool``)."""
+    if under_way_bytes >= UNDER_WAY_BYTES or usage.outbox_messages >= quotas.outbox_messages:
+        return False
+    return usage.outbox_bytes + under_way_bytes < quotas.outbox_bytes
 
 
-def admission(usage: Fill, quotas: Quotas, body_bytes: int) -> Admission:
-    """What to do with a new job whose body has ``body_bytes`` bytes."""
+def admission(usage: Fill, quotas: Quotas, jobs: int, body_bytes: int) -> Admission:
+    """What to do with a new job: ``jobs`` and ``body_bytes`` are it and those that the disk does not have yet."""
     if (
-        usage.queued + usage.running < quotas.inbox_jobs
+        usage.open + jobs <= quotas.inbox_jobs
         and usage.inbox_bytes + body_bytes <= quotas.inbox_bytes
         and usage.jobs < quotas.jobs + quotas.jobs // 10
     ):

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from waspi.journal.connection import open_for_reading, translated
-from waspi.journal.rows import JobRow, KnownJob, OutboxEntry, OutboxRow
+from waspi.journal.rows import JobRow, OutboxEntry, OutboxRow
 from waspi.journal.schema import STATE_CODES, STATES
 from waspi.model.state import JobState
 
-_JOB = """SELECT id, body_hash, state, received_at, topic, module, body, seq, attempt, idempotent, priority, expires_at,
+_JOB = """SELECT id, body_hash, state, received_at, topic, module, body, seq, attempt, priority, expires_at,
  reply_to, correlation, plain, delivery, result FROM job """
 
 _MESSAGE = """SELECT outbox.id, outbox.topic, IFNULL(outbox.payload, job.result), outbox.correlation,
- outbox.content_type, outbox.properties, outbox.job_id, outbox.expires_at
+ outbox.content_type, outbox.properties, outbox.job_id
  FROM outbox LEFT JOIN job ON job.seq = outbox.job """
 
 DELIVERY_WINDOW = 4096
@@ -42,6 +42,11 @@ class Reader:
         """The job of that id, with its body or result."""
         rows = self._jobs("WHERE id = ?", job_id)
         return rows[0] if rows else None
+
+    def state(self, job_id: str) -> JobState | None:
+        """The state of the job of that id; reads neither its body nor its result."""
+        found = self._rows("SELECT state FROM job WHERE id = ?", job_id)
+        return STATES[found[0][0]] if found else None
 
     def by_delivery(self, packet_id: int, body_hash: bytes) -> JobRow | None:
         """The recent plain job that a message with DUP set repeats: same packet identifier, same payload.
@@ -75,13 +80,13 @@ class Reader:
                 total += len(row.body)
         return rows
 
-    def overdue(self, now: float, limit: int) -> list[JobRow]:
-        """Queued jobs whose expiry is before ``now`` (Unix seconds), in order of arrival."""
-        return self._jobs("WHERE state = 2 AND expires_at < ? ORDER BY seq LIMIT ?", now, limit)
+    def pinned(self) -> list[str]:
+        """Digests of the modules of all jobs that are not final, one for each job."""
+        return [module[-64:] for (module,) in self._rows("SELECT module FROM job WHERE state = 2 ORDER BY seq")]
 
-    def interrupted(self) -> list[JobRow]:
-        """At start: the jobs that were running when the device went down. Reads every row once."""
-        return self._jobs("WHERE state = ? ORDER BY seq", STATE_CODES[JobState.IN_PROGRESS])
+    def last_seq(self) -> int:
+        """The newest job's ``seq``, 0 without jobs."""
+        return int(self._rows("SELECT IFNULL(MAX(seq), 0) FROM job")[0][0])
 
     def outbox(self, after_id: int = 0, limit: int = 64, *, max_bytes: int = 1 << 20) -> list[OutboxRow]:
         """Messages to publish after ``after_id``, in order: ``limit`` at most, none after ``max_bytes`` are full."""
@@ -100,14 +105,9 @@ class Reader:
         found = self._rows(_MESSAGE + "WHERE outbox.id = ?", outbox_id)
         return _outbox_row(found[0]) if found else None
 
-    def known(self, after_seq: int = 0, limit: int = 1000) -> list[KnownJob]:
-        """Jobs that the device knows, in order of arrival, for the ``sync`` message."""
-        found = self._rows("SELECT seq, id, state FROM job WHERE seq > ? ORDER BY seq LIMIT ?", after_seq, limit)
-        return [KnownJob(seq, job_id, STATES[state]) for seq, job_id, state in found]
-
     def recent(self, limit: int, *, states: Collection[JobState] = (), before_seq: int | None = None) -> list[JobRow]:
         """The newest ``limit`` jobs, newest first, of these states (all when empty), bodies and results left out."""
-        codes = ", ".join(str(STATE_CODES[state]) for state in states or STATE_CODES)
+        codes = ", ".join(str(STATE_CODES[state]) for state in states or STATE_CODES if state in STATE_CODES)
         columns = _JOB.replace(" body,", " x'',").replace(", result", ", NULL")
         found = self._rows(
             columns + f"WHERE state IN ({codes}) AND seq < ? ORDER BY seq DESC LIMIT ?",
@@ -142,19 +142,18 @@ def _job_row(row: tuple[Any, ...]) -> JobRow:
         body=row[6],
         seq=row[7],
         attempt=row[8],
-        idempotent=bool(row[9]),
-        priority=row[10],
-        expires_at=row[11],
-        reply_to=row[12],
-        correlation=row[13],
-        plain=bool(row[14]),
-        delivery=row[15],
-        result=row[16],
+        priority=row[9],
+        expires_at=row[10],
+        reply_to=row[11],
+        correlation=row[12],
+        plain=bool(row[13]),
+        delivery=row[14],
+        result=row[15],
     )
 
 
 def _outbox_row(row: tuple[Any, ...]) -> OutboxRow:
-    outbox_id, topic, payload, correlation, content_type, properties, job_id, expires_at = row
+    outbox_id, topic, payload, correlation, content_type, properties, job_id = row
     texts = properties.split("\0") if properties is not None else []
     return OutboxRow(
         outbox_id,
@@ -165,6 +164,5 @@ def _outbox_row(row: tuple[Any, ...]) -> OutboxRow:
             content_type=content_type,
             user_properties=tuple(zip(texts[::2], texts[1::2], strict=True)),
             job_id=job_id,
-            expires_at=expires_at,
         ),
     )

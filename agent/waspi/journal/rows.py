@@ -15,18 +15,18 @@ class JobRow:
     body_hash: bytes
     """SHA-256 (32 bytes) of the message's payload: what tells a duplicate from a reused id."""
     state: JobState
+    """``QUEUED`` until the job is final: whether it waits or runs is not the disk's business."""
     received_at: float
     topic: str
     """Topic that the job came on."""
     module: str
     """``sha256:<digest>`` of the module, behind ``<name>@<version>#`` where it was named."""
     body: bytes
-    """All that is needed to run the job, as the caller encodes it; emptied once the job is final."""
+    """All that is needed to run the job, as the caller encodes it; empty once the job is final."""
     seq: int = 0
     """Order of arrival, given by the journal; 0 before the row is stored. Rises over the whole life of a device."""
     attempt: int = 0
-    """How often the job was started: 0 while it waits for the first time."""
-    idempotent: bool = False
+    """Number of the start that is certain to have been near: 0 for a job that waited when its receipt was written."""
     priority: int = 0
     """Higher runs first."""
     expires_at: float | None = None
@@ -63,8 +63,6 @@ class OutboxEntry:
     user_properties: tuple[tuple[str, str], ...] = ()
     job_id: str | None = None
     """Job that the message belongs to; the job's row is kept for as long as the message waits."""
-    expires_at: float | None = None
-    """Unix seconds after which nobody wants the message."""
 
 
 @value
@@ -74,12 +72,3 @@ class OutboxRow:
     id: int
     """Rises over the whole life of a device, also across restarts; messages are to be published in this order."""
     entry: OutboxEntry
-
-
-@value
-class KnownJob:
-    """What a ``sync`` message tells about a job."""
-
-    seq: int
-    id: str
-    state: JobState

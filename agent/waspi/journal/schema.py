@@ -3,10 +3,8 @@
 Made for few bytes written per job, because the disk is an SD card (figures in RATIONALE.md):
 
 - Everything about a job stands in one row, body and result included, and only two indexes exist: a commit writes whole
-  pages, so that each further table or index would cost a page per commit. The queue's index holds queued jobs only; a
-  job that starts at once never touches it.
-- ``state`` and ``attempt`` keep their size on disk when a job starts (codes from 2 on, 0 -> 1), which lets SQLite
-  overwrite the record in place: starting a job with a body of 1 MB does not write that body again.
+  pages, so that each further table or index would cost a page per commit. The queue's index holds jobs that are not
+  final; a job that ends soon is written once, with its result, and never touches it.
 - The counters are not written per job: ``meta`` holds those of forgotten jobs, the rest is counted at start.
 """
 
@@ -14,10 +12,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from waspi.errors import NewerJournalError
 from waspi.model.state import JobState
 
 if TYPE_CHECKING:
     import sqlite3
+    from pathlib import Path
 
 APPLICATION_ID: Final = 0x57415350
 """``PRAGMA application_id``: "WASP"; tells our file from any other database."""
@@ -27,7 +27,6 @@ PAGE_SIZE: Final = 1024
 
 STATE_CODES: Final[dict[JobState, int]] = {
     JobState.QUEUED: 2,
-    JobState.IN_PROGRESS: 3,
     JobState.SUCCEEDED: 4,
     JobState.FAILED: 5,
     JobState.TIMED_OUT: 6,
@@ -35,7 +34,7 @@ STATE_CODES: Final[dict[JobState, int]] = {
     JobState.CANCELED: 8,
     JobState.EXPIRED: 9,
 }
-"""How a state stands in the table. Never renumbered; 0 and 1 have another size on disk and are left out."""
+"""How a state stands in the table. Never renumbered. In version 1 a job that had been started was 3."""
 
 STATES: Final = {code: state for state, code in STATE_CODES.items()}
 
@@ -101,7 +100,14 @@ CREATE TABLE outbox (
 ) STRICT;
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_VERSION_1,)
+_VERSION_2 = """
+UPDATE job SET state = 2 WHERE state = 3;
+ALTER TABLE job DROP COLUMN idempotent;
+ALTER TABLE outbox DROP COLUMN expires_at;
+"""
+"""A run that nobody has seen the result of may be run again: to the disk a job is final or not."""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_VERSION_1, _VERSION_2)
 """``MIGRATIONS[n]`` brings a journal from version ``n`` to ``n + 1``; each runs in one transaction."""
 
 VERSION: Final = len(MIGRATIONS)
@@ -131,6 +137,16 @@ def migrate(connection: sqlite3.Connection) -> None:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+
+def check_version(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises :class:`~waspi.errors.NewerJournalError` for a file whose schema this waspi does not know."""
+    version = version_of(connection)
+    if version > VERSION:
+        raise NewerJournalError(
+            f"{path} was written by a newer waspi (journal version {version}, this one knows {VERSION}) and is left as"
+            " it is; install that waspi again, or, to give up its jobs and results, move the file away"
+        )
 
 
 def statements(script: str) -> list[str]:

@@ -28,8 +28,8 @@ class Tally:
     received: int = 0
     finished: dict[JobState, int] = field(default_factory=_no_finished)
     jobs: int = 0
-    queued: int = 0
-    running: int = 0
+    open: int = 0
+    """Jobs that are not final."""
     inbox_bytes: int = 0
     outbox_messages: int = 0
     outbox_bytes: int = 0
@@ -38,8 +38,6 @@ class Tally:
     """``seq`` up to which retention has looked at jobs."""
     result_cursor: int = 0
     """``seq`` up to which retention has looked at results."""
-    live: dict[str, tuple[int, int, int]] = field(default_factory=dict, compare=False)
-    """``seq``, bytes of the body and attempt of jobs that this process saw start: spares a look-up at their end."""
     messages: dict[int, tuple[int, int | None]] = field(default_factory=dict, compare=False)
     """Size and ``seq`` of the job of messages that this process has put into the outbox, a bounded number of them."""
 
@@ -48,7 +46,6 @@ class Tally:
         # Once per commit; dataclasses.replace takes ten times as long.
         other = Tally(*(getattr(self, name) for name in self.__slots__))
         other.finished = dict(self.finished)
-        other.live = dict(self.live)
         other.messages = dict(self.messages)
         return other
 
@@ -56,8 +53,7 @@ class Tally:
         """How full the journal is."""
         return Usage(
             jobs=self.jobs,
-            queued=self.queued,
-            running=self.running,
+            open=self.open,
             inbox_bytes=self.inbox_bytes,
             outbox_messages=self.outbox_messages,
             outbox_bytes=self.outbox_bytes,
@@ -104,8 +100,7 @@ def count(connection: sqlite3.Connection) -> Tally:
         received=meta.received + jobs,
         finished={state: getattr(meta, column) + by_state[state] for state, column in FINISHED_COLUMNS.items()},
         jobs=jobs,
-        queued=by_state[JobState.QUEUED],
-        running=by_state[JobState.IN_PROGRESS],
+        open=by_state[JobState.QUEUED],
         inbox_bytes=bodies,
         outbox_messages=messages,
         outbox_bytes=size,

@@ -8,26 +8,26 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 from waspi.errors import IllegalTransitionError
-from waspi.journal.operations import Deliver, Finish, ForgetDeliveries, Operation, Prune, Receive, Requeue, Sent, Start
+from waspi.journal.operations import Count, Finish, ForgetDeliveries, Operation, Prune, Receive, Sent
 from waspi.journal.quotas import Quotas
 from waspi.journal.retention import prune
-from waspi.journal.rows import OutboxEntry, OutboxRow
+from waspi.journal.rows import JobRow, OutboxEntry, OutboxRow
 from waspi.journal.schema import STATE_CODES, STATES
 from waspi.journal.tally import Tally
-from waspi.model.state import JobState, may_become
+from waspi.model.state import JobState
 
-_INSERT_JOB = """INSERT INTO job (seq, id, state, attempt, idempotent, priority, plain, delivery, received_at,
- expires_at, body_hash, module, topic, reply_to, correlation, body)
+_INSERT_JOB = """INSERT INTO job (seq, id, state, attempt, priority, plain, delivery, received_at,
+ expires_at, body_hash, module, topic, reply_to, correlation, body, result)
  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
-_INSERT_MESSAGE = """INSERT INTO outbox (id, job, size, expires_at, job_id, topic, correlation, content_type,
- properties, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_INSERT_MESSAGE = """INSERT INTO outbox (id, job, size, job_id, topic, correlation, content_type,
+ properties, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
-_START_JOB = "UPDATE job SET state = ?, attempt = ? WHERE seq = ?"
-_FINISH_JOB = "UPDATE job SET state = ?, body = x'', result = ? WHERE seq = ?"
+_COUNT_START = "UPDATE job SET attempt = ? WHERE seq = ?"
+_FINISH_JOB = "UPDATE job SET state = ?, attempt = ?, body = x'', result = ? WHERE seq = ?"
 _SETTLE_DELIVERY = "UPDATE job SET delivery = NULL WHERE seq = ?"
 _DELETE_MESSAGE = "DELETE FROM outbox WHERE id = ?"
 
@@ -49,7 +49,7 @@ class Transaction:
         self._received = 0
         self._now = 0.0
         self._jobs: list[tuple[object, ...]] = []
-        self._starts: list[tuple[object, ...]] = []
+        self._counts: list[tuple[object, ...]] = []
         self._ends: list[tuple[object, ...]] = []
         self._messages: list[tuple[object, ...]] = []
         self._settled: list[tuple[int | None]] = []
@@ -65,7 +65,7 @@ class Transaction:
             except sqlite3.IntegrityError as error:
                 raise IllegalTransitionError(f"job {rows[-1][1]} cannot be received: {error}") from error
         for statement, gathered in (
-            (_START_JOB, self._starts),
+            (_COUNT_START, self._counts),
             (_FINISH_JOB, self._ends),
             (_INSERT_MESSAGE, self._messages),
             (_SETTLE_DELIVERY, self._settled),
@@ -78,7 +78,7 @@ class Transaction:
     def forget(self, tally: Tally) -> None:
         """Drop what was gathered and not written, and go back to that tally."""
         self.tally = tally
-        for gathered in (self._jobs, self._starts, self._ends, self._messages, self._settled, self._gone):
+        for gathered in (self._jobs, self._counts, self._ends, self._messages, self._settled, self._gone):
             gathered.clear()
 
     def apply(self, operation: Operation) -> OutboxRow | None:
@@ -102,8 +102,13 @@ class Transaction:
 
     def _receive(self, operation: Receive) -> None:
         row = operation.row
-        if (row.state, row.attempt) not in {(JobState.QUEUED, 0), (JobState.IN_PROGRESS, 1)}:
-            raise IllegalTransitionError(f"job {row.id} cannot be received as {row.state} with attempt {row.attempt}")
+        if row.state is not JobState.QUEUED:
+            raise IllegalTransitionError(f"job {row.id} cannot be received as {row.state}")
+        self._insert(row)
+        self.tally.open += 1
+        self.tally.inbox_bytes += len(row.body)
+
+    def _insert(self, row: JobRow) -> int:
         tally = self.tally
         seq = tally.next_seq
         self._jobs.append(
@@ -112,7 +117,6 @@ class Transaction:
                 row.id,
                 STATE_CODES[row.state],
                 row.attempt,
-                row.idempotent,
                 row.priority,
                 row.plain,
                 row.delivery,
@@ -124,63 +128,41 @@ class Transaction:
                 row.reply_to,
                 row.correlation,
                 row.body,
+                row.result,
             )
         )
-        if row.state is JobState.IN_PROGRESS:
-            tally.live[row.id] = (seq, len(row.body), row.attempt)
         tally.next_seq = seq + 1
         tally.received += 1
         tally.jobs += 1
-        tally.inbox_bytes += len(row.body)
-        self._enter(row.state)
         self._received += 1
         self._now = max(self._now, row.received_at)
+        return seq
 
-    def _start(self, operation: Start) -> None:
-        seq, state, attempt, body_bytes = self._job(operation.job_id)
-        if not may_become(state, JobState.IN_PROGRESS):
-            _illegal(operation.job_id, state, JobState.IN_PROGRESS)
-        if operation.attempt != attempt + 1:
-            raise IllegalTransitionError(f"job {operation.job_id} has {attempt} attempts, not {operation.attempt - 1}")
-        self._starts.append((STATE_CODES[JobState.IN_PROGRESS], operation.attempt, seq))
-        self.tally.live[operation.job_id] = (seq, body_bytes, operation.attempt)
-        self._leave(state)
-        self._enter(JobState.IN_PROGRESS)
-
-    def _requeue(self, operation: Requeue) -> None:
-        seq, state, _, _ = self._job(operation.job_id)
-        if not may_become(state, JobState.QUEUED):
-            _illegal(operation.job_id, state, JobState.QUEUED)
-        self.flush()
-        self._connection.execute("UPDATE job SET state = ? WHERE seq = ?", (STATE_CODES[JobState.QUEUED], seq))
-        self.tally.live.pop(operation.job_id, None)
-        self._leave(state)
-        self._enter(JobState.QUEUED)
+    def _count(self, operation: Count) -> None:
+        seq, state, _ = self._job(operation.job_id)
+        if state.final:
+            raise IllegalTransitionError(f"job {operation.job_id} is {state} and starts no more")
+        self._counts.append((operation.attempt, seq))
 
     def _finish(self, operation: Finish) -> OutboxRow | None:
-        seq, state, _, body_bytes = self._job(operation.job_id)
-        if not operation.state.final or not may_become(state, operation.state):
-            _illegal(operation.job_id, state, operation.state)
-        self._ends.append((STATE_CODES[operation.state], operation.result, seq))
-        self.tally.live.pop(operation.job_id, None)
-        self._leave(state)
-        self.tally.finished[operation.state] += 1
-        self.tally.inbox_bytes -= body_bytes
-        self.tally.result_bytes += len(operation.result)
+        row, tally = operation.row, self.tally
+        if not row.state.final:
+            raise IllegalTransitionError(f"job {row.id} cannot end as {row.state}")
+        result = row.result or b""
+        if operation.received:
+            seq, state, body_bytes = self._job(row.id)
+            if state.final:
+                raise IllegalTransitionError(f"job {row.id} is {state} and cannot become {row.state}")
+            self._ends.append((STATE_CODES[row.state], row.attempt, result, seq))
+            tally.open -= 1
+            tally.inbox_bytes -= body_bytes
+        else:
+            seq = self._insert(row)
+        tally.finished[row.state] += 1
+        tally.result_bytes += len(result)
         if operation.entry is None:
             return None
-        return self._enqueue(operation.entry, seq, shared=operation.entry.payload == operation.result)
-
-    def _deliver(self, operation: Deliver) -> OutboxRow:
-        entry = operation.entry
-        if entry.job_id is not None:
-            self.flush()
-            found = self._connection.execute(
-                "SELECT seq, result IS ? FROM job WHERE id = ?", (entry.payload, entry.job_id)
-            ).fetchone()
-            if found is not None:
-                return self._enqueue(entry, found[0], shared=bool(found[1]))
-        return self._enqueue(entry, None, shared=False)
+        return self._enqueue(operation.entry, seq, shared=operation.entry.payload == result)
 
     def _enqueue(self, entry: OutboxEntry, seq: int | None, *, shared: bool) -> OutboxRow:
         tally = self.tally
@@ -194,7 +176,6 @@ class Transaction:
                 row.id,
                 seq,
                 size,
-                entry.expires_at,
                 entry.job_id,
                 entry.topic,
                 entry.correlation,
@@ -225,42 +206,19 @@ class Transaction:
         self.tally.outbox_messages -= 1
         self.tally.outbox_bytes -= size
 
-    def _job(self, job_id: str) -> tuple[int, JobState, int, int]:
-        """``seq``, state, attempt and bytes of the body."""
-        live = self.tally.live.get(job_id)
-        if live is not None:
-            return live[0], JobState.IN_PROGRESS, live[2], live[1]
+    def _job(self, job_id: str) -> tuple[int, JobState, int]:
+        """``seq``, state and bytes of the body."""
         self.flush()
-        found = self._connection.execute(
-            "SELECT seq, state, attempt, LENGTH(body) FROM job WHERE id = ?", (job_id,)
-        ).fetchone()
+        found = self._connection.execute("SELECT seq, state, LENGTH(body) FROM job WHERE id = ?", (job_id,)).fetchone()
         if found is None:
             raise IllegalTransitionError(f"job {job_id} is not in the journal")
-        return found[0], STATES[found[1]], found[2], found[3]
-
-    def _enter(self, state: JobState) -> None:
-        if state is JobState.QUEUED:
-            self.tally.queued += 1
-        else:
-            self.tally.running += 1
-
-    def _leave(self, state: JobState) -> None:
-        if state is JobState.QUEUED:
-            self.tally.queued -= 1
-        else:
-            self.tally.running -= 1
+        return found[0], STATES[found[1]], found[2]
 
     _KINDS: ClassVar[dict[type, Callable[[Transaction, Any], OutboxRow | None]]] = {
         Receive: _receive,
-        Start: _start,
+        Count: _count,
         Finish: _finish,
-        Requeue: _requeue,
-        Deliver: _deliver,
         Sent: _sent,
         ForgetDeliveries: _forget_deliveries,
         Prune: _prune,
     }
-
-
-def _illegal(job_id: str, state: JobState, then: JobState) -> NoReturn:
-    raise IllegalTransitionError(f"job {job_id} is {state} and cannot become {then}")

@@ -25,8 +25,6 @@ class Job:
     limits: Limits = field(default_factory=Limits)
     expires_at: float | None = None
     """Unix time in seconds after which the job must not start."""
-    idempotent: bool = False
-    """Whether the job may run again when the device went down while it ran."""
     priority: int = 0
     """-100..100; higher runs first, equal ones in order of arrival."""
     audience: str | None = None

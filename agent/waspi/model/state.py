@@ -28,16 +28,9 @@ TRANSITIONS: Final[dict[JobState, frozenset[JobState]]] = {
     JobState.QUEUED: frozenset(
         {JobState.IN_PROGRESS, JobState.REJECTED, JobState.CANCELED, JobState.EXPIRED, JobState.FAILED}
     ),
-    # Back to QUEUED: an idempotent job whose device went down while it ran (attempt + 1).
+    # Back to QUEUED: it had not begun, because the disk did not give its module.
     JobState.IN_PROGRESS: frozenset(
-        {
-            JobState.QUEUED,
-            JobState.SUCCEEDED,
-            JobState.FAILED,
-            JobState.TIMED_OUT,
-            JobState.CANCELED,
-            JobState.REJECTED,
-        }
+        {JobState.QUEUED, JobState.SUCCEEDED, JobState.FAILED, JobState.TIMED_OUT, JobState.CANCELED}
     ),
     JobState.SUCCEEDED: frozenset(),
     JobState.FAILED: frozenset(),
@@ -46,8 +39,4 @@ TRANSITIONS: Final[dict[JobState, frozenset[JobState]]] = {
     JobState.CANCELED: frozenset(),
     JobState.EXPIRED: frozenset(),
 }
-
-
-def may_become(now: JobState, then: JobState) -> bool:
-    """Whether the table has a transition from ``now`` to ``then``."""
-    return then in TRANSITIONS[now]
+"""Within one life of the agent. A job that was in progress when the device went down waits again in the next one."""

@@ -16,6 +16,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
+from waspi.backoff import Backoff
 from waspi.errors import (
     BrokerError,
     RefusedByBrokerError,
@@ -24,7 +25,6 @@ from waspi.errors import (
     WaspiError,
 )
 from waspi.mqtt.address import BrokerAddress
-from waspi.mqtt.backoff import Backoff
 from waspi.mqtt.connection import Accepted, Closed, Connection, Published, Subscribed
 from waspi.mqtt.contract import differences
 from waspi.mqtt.handler import LinkHandler

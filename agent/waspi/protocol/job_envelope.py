@@ -1,6 +1,6 @@
 """The job envelope: CBOR bytes <-> :class:`waspi.model.job.Job`.
 
-``{v: 1, id, module, input | inputs, abi?, limits?, expires_at?, idempotent?, priority?, audience?}``, where ``module``
+``{v: 1, id, module, input | inputs, abi?, limits?, expires_at?, priority?, audience?}``, where ``module``
 is ``{inline: bytes}``, ``{sha256: text of 64 lower-case hexadecimal digits}`` or ``{name, version?}``.
 """
 
@@ -24,7 +24,7 @@ MAX_INPUTS: Final = 4096
 PRIORITIES: Final = (-100, 100)
 
 _KEYS: Final = frozenset(
-    ("v", "id", "module", "input", "inputs", "abi", "limits", "expires_at", "idempotent", "priority", "audience")
+    ("v", "id", "module", "input", "inputs", "abi", "limits", "expires_at", "priority", "audience")
 )
 _INLINE: Final = frozenset(("inline",))
 _DIGEST: Final = frozenset(("sha256",))
@@ -81,7 +81,6 @@ def job_from(value: object) -> Job:
         abi=terms.abi_of(fields["abi"], "job") if "abi" in fields else None,
         limits=terms.limits_of(fields["limits"], "job") if "limits" in fields else _NO_LIMITS,
         expires_at=field.moment(fields["expires_at"], "job: 'expires_at'") if "expires_at" in fields else None,
-        idempotent=field.boolean(fields["idempotent"], "job: 'idempotent'") if "idempotent" in fields else False,
         priority=(
             field.integer(fields["priority"], "job: 'priority'", least=PRIORITIES[0], most=PRIORITIES[1])
             if "priority" in fields
@@ -120,8 +119,6 @@ def encode_job(job: Job, *, check: bool = True) -> bytes:
     if expires_at is not None:
         whole = field.moment(expires_at, "job: 'expires_at'").is_integer()
         fields["expires_at"] = int(expires_at) if whole else expires_at
-    if job.idempotent:
-        fields["idempotent"] = True
     if check:
         job_from(fields)
     # A float has a shortest form of its own, which only the slower encoder finds.

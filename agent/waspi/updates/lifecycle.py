@@ -12,10 +12,10 @@ from typing import Final
 
 from waspi.errors import (
     CompileError,
+    CrashedDeviceError,
     Fault,
     GoldenPairError,
     IllegalTransitionError,
-    InterruptedJobError,
     UsageError,
     WorkerError,
 )
@@ -228,7 +228,7 @@ def job_ended(record: ModuleRecord, version: str, error: JobError | None, terms:
         return trial_over(record, version) if life.jobs >= terms.jobs else (record, ())
     if error.kind == WorkerError.kind:
         return _step(_give_up(record, life, f"it brought its worker down in its trial: {error.message}", barred=True))
-    if error.fault is not Fault.GUEST and error.kind != InterruptedJobError.kind:
+    if error.fault is not Fault.GUEST and error.kind != CrashedDeviceError.kind:
         return record, ()
     life = replace(life, failures=life.failures + 1)
     record = record.with_life(life)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from waspi.mqtt.backoff import Backoff
+from waspi.backoff import Backoff
 
 _JITTER = 0.1
 """Of the interval: so that devices that started together do not ask together for ever."""

@@ -2,27 +2,28 @@
 
 Run as ``python -m tests.crash.journal.workload`` it forks a child for each line on its standard input,
 ``<state folder> <file of notes> <jobs> <full or relaxed>``, and answers with the child's wait status. The child
-redelivers what was never acknowledged, recovers, runs every job, publishes every result, and notes each thing that the
-world outside would have seen: ``ack``, ``run``, ``publish``. The notes are appended with ``write(2)`` and so survive a
-kill of the process.
+redelivers what was never acknowledged, runs what an earlier life left and every job, publishes every result, and notes
+each thing that the world outside would have seen: ``ack``, ``run``, ``publish``. The notes are appended with
+``write(2)`` and so survive a kill of the process.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import select
 import sys
-import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
-from waspi.errors import StorageError
+from waspi.errors import IllegalTransitionError, StorageError
 from waspi.journal import connection, writer
-from waspi.journal.journal import Journal
-from waspi.journal.operations import Deliver, Finish, Operation, Receive, Requeue, Sent, Start
+from waspi.journal.journal import Journal, Outcome
+from waspi.journal.operations import Count, Finish, Operation, Receive, Sent
 from waspi.journal.rows import JobRow, OutboxEntry
-from waspi.journal.writer import Committed, Writer
+from waspi.journal.writer import CommitThread, Writer
 from waspi.model.state import JobState
 
 WINDOW = 3
@@ -39,13 +40,8 @@ def result_of(number: int) -> bytes:
     return f"result of {number} ".encode() * (200 if number % 7 == 0 else 2)
 
 
-def idempotent(number: int) -> bool:
-    """Each third may run twice."""
-    return number % 3 == 0
-
-
-def queued_first(number: int) -> bool:
-    """Every other job waits in the queue and starts in a commit of its own."""
+def takes_long(number: int) -> bool:
+    """Every other job gets its receipt before it has ended."""
     return number % 2 == 0
 
 
@@ -56,34 +52,39 @@ class Agent:
         self._notes = os.open(notes, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         told = notes.read_text().splitlines()
         self._acked = {int(line.split()[1]) for line in told if line.startswith("ack ")}
+        self._begun = {int(line.split()[1]) for line in told if line.startswith("run ")}
         self._jobs = jobs
-        self._ready = threading.Event()
+        self._done = 0
+        self._shift_s = 0.0
         self._journal = Journal.open(folder / "journal.db", durable=durable)
         for line in self._journal.damage:
             self.note(f"damage {line}")
-        self._writer = Writer(self._journal, self._ready.set, linger_s=0.001)
-        self._retry: deque[list[Operation]] = deque()
+        self._thread = CommitThread(self._journal)
+        self._writer = Writer(self._journal, self, self._thread, lambda: time.monotonic() + self._shift_s)
 
     def note(self, line: str) -> None:
         os.write(self._notes, f"{line}\n".encode())
 
+    def on_committed(self, operations: Sequence[Operation], outcomes: Sequence[Outcome]) -> None:
+        self._done += len(operations)
+        for outcome in outcomes:
+            if isinstance(outcome, IllegalTransitionError):
+                raise outcome
+
+    def on_disk(self, trouble: StorageError | None) -> None:
+        if trouble is not None:
+            self.note("degraded")
+
     def work(self) -> None:
-        self._recover()
+        for row in self._journal.reader.queued(self._jobs):  # an earlier life took them in, and may have run them
+            self._commit([Count(row.id, row.attempt + 1)])
+            self._run([row], received=True)
         numbers = deque(range(self._jobs))
         while numbers:
             self._window([numbers.popleft() for _ in range(min(WINDOW, len(numbers)))])
-        for row in self._journal.reader.queued(self._jobs):  # acknowledged before the crash, not started yet
-            self._start_and_run([row])
         self._publish_all()
-        self._writer.stop()
+        self._writer.close()
         self._journal.close()
-
-    def _recover(self) -> None:
-        for row in self._journal.reader.interrupted():
-            if row.idempotent:
-                self._commit([[Requeue(row.id)]])
-            else:
-                self._commit([[finish(row, JobState.FAILED, b"interrupted")]])
 
     def _window(self, numbers: list[int]) -> None:
         """Jobs come in, unless the broker has an acknowledgement for them."""
@@ -97,26 +98,26 @@ class Agent:
                 continue
             if known.body_hash != row_of(number).body_hash:
                 raise AssertionError(f"job {number} came back with another hash")
-            if known.result is not None:
-                self._commit([[Deliver(entry(known.id, known.result))]])
             self.note(f"ack {number}")
-        self._commit([[Receive(row)] for row in fresh])
-        for row in fresh:
+        long = [row for row in fresh if takes_long(number_of(row)) or number_of(row) in self._begun]
+        self._commit([Receive(row) for row in long])
+        for row in long:
             self.note(f"ack {number_of(row)}")
-        self._run([row for row in fresh if row.state is JobState.IN_PROGRESS])
-        self._start_and_run(self._journal.reader.queued(WINDOW))
+        short = [row for row in fresh if row not in long]
+        self._run(short, received=False)
+        for row in short:
+            self.note(f"ack {number_of(row)}")
+        self._publish_all()
+        self._run(long, received=True)
 
-    def _start_and_run(self, rows: list[JobRow]) -> None:
-        self._commit([[Start(row.id, row.attempt + 1)] for row in rows])
-        self._run(rows)
-
-    def _run(self, rows: list[JobRow]) -> None:
+    def _run(self, rows: list[JobRow], *, received: bool) -> None:
         for row in rows:
             if row.body != body_of(number_of(row)):
                 raise AssertionError(f"{row.id} has another body")
             self.note(f"run {number_of(row)}")
-        self._commit([[finish(row, JobState.SUCCEEDED, result_of(number_of(row)))] for row in rows])
-        self._publish_all()
+        self._commit([finish(row, received=received) for row in rows])
+        if received:
+            self._publish_all()
 
     def _publish_all(self) -> None:
         sent: list[Operation] = []
@@ -124,28 +125,23 @@ class Agent:
             payload = row.entry.payload
             self.note(f"publish {row.id} {row.entry.job_id} {hashlib.sha256(payload).hexdigest()}")
             sent.append(Sent(row.id))
-        if sent:
-            self._commit([sent])
+        self._commit(sent)
 
-    def _commit(self, groups: list[list[Operation]]) -> None:
-        """Submit, and submit again in the same order what the disk refused (:class:`Writer` says how)."""
-        pending = {self._writer.submit(group): group for group in groups}
-        deadline = time.monotonic() + 20
-        while pending:
-            if not self._writer.ready and not self._ready.wait(max(0.0, deadline - time.monotonic())):
+    def _commit(self, operations: Sequence[Operation]) -> None:
+        """Enter, and wait until all of it is on the disk, however often that refuses."""
+        wanted = self._done + len(operations)
+        for operation in operations:
+            self._writer.enter(operation)
+        give_up = time.monotonic() + 20
+        while self._done < wanted:
+            if time.monotonic() > give_up:
                 raise AssertionError("the writer does not answer")
-            self._ready.clear()
-            failed: list[list[Operation]] = []
-            for completion in self._writer.completed():
-                group = pending.pop(completion.ticket)
-                if isinstance(completion, Committed):
-                    continue
-                if not isinstance(completion.error, StorageError):
-                    raise completion.error
-                failed.append(group)
-            if failed:
-                self.note("degraded")
-            pending.update({self._writer.submit(group): group for group in failed})
+            due = self._writer.next_deadline()
+            if due:  # nobody waits here: neither for company nor for the back-off
+                self._shift_s += max(0.0, due - time.monotonic() - self._shift_s)
+            self._writer.flush()
+            if self._done < wanted and select.select([self._thread.descriptor], [], [], 0 if due else 1)[0]:
+                self._writer.settle()
 
 
 def row_of(number: int) -> JobRow:
@@ -153,9 +149,7 @@ def row_of(number: int) -> JobRow:
     return JobRow(
         id=f"job-{number}",
         body_hash=hashlib.sha256(body).digest(),
-        state=JobState.QUEUED if queued_first(number) else JobState.IN_PROGRESS,
-        attempt=0 if queued_first(number) else 1,
-        idempotent=idempotent(number),
+        state=JobState.QUEUED,
         received_at=1_700_000_000.5 + number,
         topic="waspi/v1/home/device/one/job",
         module="sha256:00",
@@ -167,12 +161,13 @@ def number_of(row: JobRow) -> int:
     return int(row.id.removeprefix("job-"))
 
 
-def entry(job_id: str, result: bytes) -> OutboxEntry:
-    return OutboxEntry(f"waspi/v1/home/device/one/result/{job_id}", result, b"c", "application/cbor", (), job_id)
-
-
-def finish(row: JobRow, state: JobState, result: bytes) -> Finish:
-    return Finish(row.id, state, result, entry(row.id, result))
+def finish(row: JobRow, *, received: bool) -> Finish:
+    result = result_of(number_of(row))
+    entry = OutboxEntry(f"waspi/v1/home/device/one/result/{row.id}", result, b"c", "application/cbor", (), row.id)
+    ended = JobRow(
+        row.id, row.body_hash, JobState.SUCCEEDED, row.received_at, row.topic, row.module, b"", attempt=1, result=result
+    )
+    return Finish(ended, received, entry)
 
 
 def child(folder: str, notes: str, jobs: str, sync: str) -> int:

@@ -30,7 +30,7 @@ def test_output_alone_is_on_stdout(broker: Mosquitto, tmp_path: Path) -> None:
 
 def test_everything_that_a_job_may_say_is_said(broker: Mosquitto, tmp_path: Path) -> None:
     limits_asked = ["--fuel", "7", "--memory-mib", "2", "--timeout-ms", "9", "--output-kib", "3"]
-    options = [*limits_asked, "--idempotent", "--priority", "-5", "--id", "nightly-1"]
+    options = [*limits_asked, "--priority", "-5", "--id", "nightly-1"]
     with SimulatedDevice(broker.url) as device:
         done = waspi(
             *["push", "--device", "pi-7", *options, "--expires-in", "100", "stats@1.2.0", "--entry", "go"],
@@ -42,7 +42,7 @@ def test_everything_that_a_job_may_say_is_said(broker: Mosquitto, tmp_path: Path
     (job,) = device.seen
     limits = job.limits
     assert (job.id, job.inputs, job.module) == ("nightly-1", (b"\x00\xff",), NamedModule("stats", "1.2.0"))
-    assert (job.idempotent, job.priority) == (True, -5)
+    assert job.priority == -5
     assert (limits.fuel, limits.memory_bytes, limits.time_ms, limits.output_bytes) == (7, 2 << 20, 9, 3072)
     assert job.abi is not None
     assert job.abi.entry == "go"

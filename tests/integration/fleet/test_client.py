@@ -33,14 +33,12 @@ OUTPUT = b"The input string<---- This is your string"
 
 def test_a_job_goes_there_and_its_result_comes_back(broker: Mosquitto) -> None:
     with SimulatedDevice(broker.url) as device, Client(broker.url) as fleet:
-        result = fleet.run(
-            "pi-7", "append@1.0.0", INPUT, timeout=60, limits=Limits(fuel=5), priority=3, idempotent=True
-        )
+        result = fleet.run("pi-7", "append@1.0.0", INPUT, timeout=60, limits=Limits(fuel=5), priority=3)
     assert result.state is JobState.SUCCEEDED
     assert result.outputs == (OUTPUT,)
     (job,) = device.seen
     assert job.module == NamedModule("append", "1.0.0")
-    assert (job.limits, job.priority, job.idempotent, job.audience) == (Limits(fuel=5), 3, True, None)
+    assert (job.limits, job.priority, job.audience) == (Limits(fuel=5), 3, None)
 
 
 def test_many_jobs_at_once_each_get_their_own_answer_once(broker: Mosquitto) -> None:

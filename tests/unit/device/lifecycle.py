@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.simulators.virtual_device import DEVICE, MODULE, VirtualDevice
 from waspi.journal.rows import JobRow
+from waspi.journal.writer import LINGER_S
 from waspi.model.job import Job
 from waspi.model.module import NamedModule
 from waspi.model.state import JobState
@@ -16,6 +17,7 @@ from waspi.mqtt.message import Incoming, Outgoing
 from waspi.protocol.job_envelope import encode_job
 from waspi.protocol.result_envelope import decode_result
 from waspi.protocol.topics import Topics
+from waspi.sandbox.task import Task
 
 LIMIT_S = 400.0
 """Virtual seconds within which everything has to be answered once nothing fails any more."""
@@ -36,8 +38,10 @@ class Sent:
     body: bytes
     plain: bool = False
     canceled: bool = False
-    crashes: int = 0
-    """Lives of the agent that ended since it was sent."""
+    deaths: int = 0
+    """Lives of the agent that ended when it had begun (or was counted for that) and its end was not on the disk."""
+    counted: int = 0
+    """Starts of it that were on the disk when the last one ended."""
     answers: list[bytes] = field(default_factory=list)
     states: list[JobState] = field(default_factory=list)
     plain_ids: set[str] = field(default_factory=set)
@@ -53,12 +57,14 @@ class World:
         self.messages_lost = False
         """Whether the broker lost what it had taken, from or for the device, so that the publisher must ask again."""
         self._connected_at = 0.0
+        self._life = 0
+        """Starts before the present life of the agent."""
         self.device = VirtualDevice(folder, self._on_publish, at_once=at_once)
         self._watch()
 
     # --- what can happen ----------------------------------------------------------------------------------------------
 
-    def send(self, *, plain: bool, idempotent: bool, priority: int, lives_s: float | None) -> None:
+    def send(self, *, plain: bool, priority: int, lives_s: float | None) -> None:
         """A new job; its input is like no other's."""
         name = f"job-{len(self.sent)}"
         if plain:
@@ -70,7 +76,6 @@ class World:
                 name,
                 NamedModule(MODULE),
                 (name.encode(),),
-                idempotent=idempotent,
                 priority=priority,
                 expires_at=expires_at,
             )
@@ -130,13 +135,13 @@ class World:
         if self.device.link.carry_puback(index):
             self.device.step()
 
-    def commit(self, groups: int) -> None:
+    def commit(self) -> None:
         """The disk takes a batch; what follows from that waits for :meth:`turn`."""
-        self.device.writer.commit(groups)
+        self.device.disk.commit()
 
     def refuse(self) -> None:
         """The disk is full."""
-        self.device.writer.commit(refuse=True)
+        self.device.disk.commit(refuse=True)
 
     def turn(self) -> None:
         self.device.turn()
@@ -164,11 +169,18 @@ class World:
             away and message.topic.startswith("reply/") and time.monotonic() < self._connected_at + BACK_S
         )
 
-    def crash(self, *, power_cut: bool) -> None:
+    def crash(self) -> None:
         self._check_writer()
-        self.device.crash(power_cut=power_cut)
-        for each in self.sent.values():
-            each.crashes += 1
+        open_jobs = [job.id for job in self.device.agent._jobs._jobs.values()]
+        began = {task.inputs[0].decode() for task in self.device.starts[self._life :] if task.job_id in open_jobs}
+        found = {name: self._journaled(name) for name in self.sent}
+        rows = {name: row for name, row in found.items() if row is not None and not row.state.final}
+        self.device.crash()
+        self._life = len(self.device.starts)
+        for name, each in self.sent.items():
+            counted = rows[name].attempt if name in rows else 0
+            each.deaths += name in began or counted > each.counted
+            each.counted = max(each.counted, counted)
         self.device.start()
         self._watch()
 
@@ -179,6 +191,7 @@ class World:
         self.broker_refuses(refuses=False)
         self.publisher_away(away=False)
         device = self.device
+        device.disk.refuses = False
         self.connect()
         self._exhaust()
         if self.messages_lost:
@@ -191,9 +204,11 @@ class World:
             if device.time.monotonic() > end:
                 break
             device.time.advance(min(device.idle_for() + 0.001, 30.0))
+        device.time.advance(LINGER_S)  # for the rows that the broker has taken
+        self._exhaust()
 
     def check(self) -> None:
-        """Each job has one end, told in the same words whenever it was told, and ran once at most."""
+        """Each job has one end, told in the same words whenever it was told, and ran again only after a crash."""
         self.heal()
         self._check_writer()
         reader = self.device.agent._journal.reader
@@ -205,21 +220,22 @@ class World:
             if not sent.answers:
                 assert sent.plain, f"{name} was never answered"
                 assert self.messages_lost, f"{name} was never answered"
-                assert not started, f"{name} ran and was never answered"
+                assert len(started) <= sent.deaths, f"{name} ran and was never answered"
                 continue
             assert len(set(sent.states)) == 1, f"{name} ended as {sent.states}"
             if sent.states[0] is not JobState.EXPIRED:  # a refusal says how long ago that was
                 assert len(set(sent.answers)) == 1, f"{name} was answered in {len(set(sent.answers))} ways"
-            most = 1 + sent.crashes if sent.job.idempotent else 1
-            assert len(started) <= most, f"{name} was started {len(started)} times"
+            assert len(started) <= 1 + sent.deaths, f"{name} was started {len(started)} times"
             self._check_end(name, sent, started)
-        assert reader.interrupted() == []
         assert reader.queued(10) == []
         assert reader.outbox() == []
         assert self.device.broker.holds == 0, "a message was never acknowledged"
         cache = self.device.agent._cache
         assert sum(cache._pins.values()) == 1, "only the configured module is pinned"
-        assert self.device.agent._ledger.idle
+        assert self.device.agent._writer.idle
+        jobs = self.device.agent._jobs
+        assert jobs._jobs == {}
+        assert (jobs.unkept, jobs.unkept_bytes, jobs.running, jobs._counting) == (0, 0, 0, 0)
 
     def close(self) -> None:
         self.device.crash()
@@ -236,9 +252,13 @@ class World:
             assert sent.canceled
         elif state is JobState.EXPIRED:
             assert sent.job.expires_at is not None
-            assert not started or (sent.job.idempotent and sent.crashes)
+            assert len(started) <= sent.deaths, "it ran, its device lived on, and it has expired"
         else:
             assert state is JobState.FAILED
+            if not sent.plain:
+                error = decode_result(sent.answers[0]).error
+                assert error is not None
+                assert error.kind != "crashed-device" or sent.deaths > 1, f"{name} is blamed for a crash"
 
     def _journaled(self, job_id: str) -> JobRow | None:
         return self.device.agent._journal.reader.job(job_id)
@@ -250,15 +270,11 @@ class World:
         return runs
 
     def _check_writer(self) -> None:
-        bugs = [each.message for each in self.device.writer.refused if "cannot be received" not in each.message]
-        assert bugs == [], "the device asked the journal for what the table forbids"
+        assert self.device.disk.illegal == [], "the device asked the journal for what the table forbids"
 
     def _exhaust(self) -> None:
-        """Carry, commit and run until nothing moves without time, but for the little that commits wait for company."""
+        """Carry, commit and run until nothing moves without time."""
         self._carry_on()
-        if not self.device.agent._ledger.idle:
-            self.advance(0.25)
-            self._carry_on()
 
     def _carry_on(self) -> None:
         device = self.device
@@ -268,9 +284,7 @@ class World:
             if device.link.carry_down() or device.link.carry_puback():
                 device.step()
                 moved = True
-            if device.writer.waiting:
-                device.writer.commit()
-                moved = True
+            moved = device.disk.commit() or moved
             for job_id in list(device.pool.inside):
                 device.pool.finish(job_id)
             moved = device.turn() or moved
@@ -312,14 +326,12 @@ class World:
         self.device.link.on_acknowledge = self._on_acknowledge
         submit = self.device.pool.submit
 
-        def watched(task: object) -> None:
-            job_id: str = task.job_id  # type: ignore[attr-defined]
-            row = self._journaled(job_id)
-            assert row is not None, f"{job_id} is started and not in the journal"
-            assert row.state is JobState.IN_PROGRESS, f"{job_id} is started and {row.state} in the journal"
-            submit(task)  # type: ignore[arg-type]
+        def watched(task: Task) -> None:
+            row = self._journaled(task.job_id)
+            assert row is None or not row.state.final, f"{task.job_id} is started, and its end is on the disk"
+            submit(task)
 
-        self.device.pool.submit = watched  # type: ignore[method-assign,assignment]
+        self.device.pool.submit = watched  # type: ignore[method-assign]
 
     def _on_acknowledge(self, message: Incoming) -> None:
         """A job that is acknowledged is on the disk, or was refused."""

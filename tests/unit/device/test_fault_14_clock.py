@@ -72,12 +72,12 @@ def test_fault_14_a_job_that_expired_does_not_come_alive_when_the_clock_is_set_b
 def test_fault_14_jobs_without_an_expiry_do_not_care(world: World, step_s: float) -> None:
     time = world.device.time
     for number in range(6):
-        world.send(plain=number % 2 == 0, idempotent=False, priority=0, lives_s=None)
+        world.send(plain=number % 2 == 0, priority=0, lives_s=None)
         world.carry_down()
-        world.commit(100)
+        world.commit()
         if number == 2:
             time.set_wall(time.wall() + step_s)
-    world.crash(power_cut=False)
+    world.crash()
     world.check()
     assert all(sent.states[0] is not JobState.EXPIRED for sent in world.sent.values())
 
@@ -85,9 +85,9 @@ def test_fault_14_jobs_without_an_expiry_do_not_care(world: World, step_s: float
 def test_fault_14_set_forward_a_waiting_job_expires_and_is_told(world: World) -> None:
     time = world.device.time
     for _ in range(3):  # two workers: the third waits
-        world.send(plain=False, idempotent=False, priority=0, lives_s=600.0)
+        world.send(plain=False, priority=0, lives_s=600.0)
         world.carry_down()
-        world.commit(100)
+        world.commit()
         world.turn()
     time.set_wall(time.wall() + TEN_YEARS_S)
     world.check()
@@ -98,9 +98,9 @@ def test_fault_14_an_expiry_holds_although_the_clock_is_set_back_while_the_job_w
     """Seconds that have passed on this device count, whatever the wall clock says."""
     time = world.device.time
     for _ in range(3):
-        world.send(plain=False, idempotent=False, priority=0, lives_s=600.0)
+        world.send(plain=False, priority=0, lives_s=600.0)
         world.carry_down()
-        world.commit(100)
+        world.commit()
         world.turn()
     time.set_wall(time.wall() - 3600.0)
     time.advance(601.0)

@@ -25,13 +25,12 @@ class JobLifecycle(RuleBasedStateMachine):
 
     @rule(
         plain=st.booleans(),
-        idempotent=st.booleans(),
         priority=st.sampled_from((0, 5)),
         lives_s=st.sampled_from((None, 5.0)),
         carried=st.booleans(),
     )
-    def send(self, *, plain: bool, idempotent: bool, priority: int, lives_s: float | None, carried: bool) -> None:
-        self.world.send(plain=plain, idempotent=idempotent, priority=priority, lives_s=lives_s)
+    def send(self, *, plain: bool, priority: int, lives_s: float | None, carried: bool) -> None:
+        self.world.send(plain=plain, priority=priority, lives_s=lives_s)
         if carried:
             self.world.carry_down()
 
@@ -76,9 +75,9 @@ class JobLifecycle(RuleBasedStateMachine):
     def carry_up(self) -> None:
         self.world.carry_up()
 
-    @rule(groups=st.sampled_from((1, 100)), settled=st.booleans())
-    def commit(self, *, groups: int, settled: bool) -> None:
-        self.world.commit(groups)
+    @rule(settled=st.booleans())
+    def commit(self, *, settled: bool) -> None:
+        self.world.commit()
         if settled:
             self.world.turn()
 
@@ -106,9 +105,9 @@ class JobLifecycle(RuleBasedStateMachine):
     def publisher_away(self, *, away: bool) -> None:
         self.world.publisher_away(away=away)
 
-    @rule(power_cut=st.booleans())
-    def crash(self, *, power_cut: bool) -> None:
-        self.world.crash(power_cut=power_cut)
+    @rule()
+    def crash(self) -> None:
+        self.world.crash()
 
     def teardown(self) -> None:
         try:

@@ -24,7 +24,6 @@ Act = Callable[[World, random.Random], None]
 ACTS: dict[Act, float] = {
     lambda world, chance: world.send(
         plain=chance.random() < 0.3,
-        idempotent=chance.random() < 0.4,
         priority=chance.choice((0, 0, 0, 5, -5)),
         lives_s=chance.choice((None, None, 5.0, 600.0)),
     ): 12,
@@ -37,7 +36,7 @@ ACTS: dict[Act, float] = {
     lambda world, _: world.carry_up(): 20,
     lambda world, chance: world.carry_down(chance.choice((0, 0, 0, chance.randrange(1000)))): 16,
     lambda world, chance: world.carry_puback(chance.choice((0, 0, chance.randrange(1000)))): 12,
-    lambda world, chance: world.commit(chance.choice((1, 2, 100))): 16,
+    lambda world, _: world.commit(): 16,
     lambda world, _: world.refuse(): 2,
     lambda world, _: world.turn(): 20,
     lambda world, chance: world.finish(chance.randrange(1000), fail=chance.random() < 0.2): 8,
@@ -46,7 +45,7 @@ ACTS: dict[Act, float] = {
     lambda world, _: world.broker_refuses(refuses=False): 4,
     lambda world, _: world.publisher_away(away=True): 1,
     lambda world, _: world.publisher_away(away=False): 2,
-    lambda world, chance: world.crash(power_cut=chance.random() < 0.3): 2,
+    lambda world, _: world.crash(): 2,
 }
 """What can happen, and how often it does."""
 

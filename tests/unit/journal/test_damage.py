@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.journal.sample import commit, done, finished, running
-from waspi.errors import StorageError
+from tests.unit.journal.sample import a_row, at_once, commit, done, known
+from waspi.errors import NewerJournalError, StorageError
+from waspi.journal import inspect
 from waspi.journal.damage import KEPT, condemn, marker_of
 from waspi.journal.journal import Journal
 from waspi.journal.operations import Receive, Sent
@@ -17,10 +18,9 @@ from waspi.journal.schema import MIGRATIONS, VERSION
 def used(path: Path, jobs: int = 300) -> int:
     """A journal with some jobs behind it; the id of its last message."""
     journal = Journal.open(path)
-    groups = [[Receive(running(f"job-{number}")), finished(f"job-{number}")] for number in range(jobs)]
-    messages = [row for rows in journal.commit(groups) if isinstance(rows, tuple) for row in rows]
+    messages = commit(journal, *(at_once(f"job-{number}") for number in range(jobs)))
     last = messages[-1].id
-    journal.commit([[Sent(message.id) for message in messages]])
+    commit(journal, *(Sent(message.id) for message in messages))
     journal.close()
     return last
 
@@ -32,7 +32,7 @@ def assert_starts_anew(path: Path, reason: str, *, jobs: int = 300, last: int) -
     assert reason in journal.damage[0]
     assert "journal-damaged-1.db" in journal.damage[0]
     assert path.with_name("journal-damaged-1.db").read_bytes() == before
-    assert journal.reader.known() == []
+    assert known(journal) == []
     assert journal.boot == 2
     counters = journal.counters
     assert jobs <= counters.received <= jobs + 1000
@@ -70,12 +70,24 @@ def test_a_file_that_was_cut_off(path: Path) -> None:
     assert_starts_anew(path, "damaged (", last=last)
 
 
-def test_a_schema_from_the_future(path: Path) -> None:
-    last = used(path)
+def test_fault_46_a_journal_of_a_newer_waspi_is_left_as_it_is(path: Path) -> None:
+    used(path, 3)
     with sqlite3.connect(path) as connection:
         connection.execute(f"PRAGMA user_version = {VERSION + 1}")
     connection.close()
-    assert_starts_anew(path, f"schema version {VERSION + 1} is newer", last=last)
+    before = path.read_bytes()
+    for look in (Journal.open, inspect.summarize, inspect.check):
+        with pytest.raises(NewerJournalError, match=r"written by a newer waspi .* install that waspi again"):
+            look(path)
+    assert path.read_bytes() == before
+    assert not list(path.parent.glob("*damaged*"))
+    assert not marker_of(path).exists()
+    with sqlite3.connect(path) as connection:  # the newer waspi is back
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.close()
+    journal = Journal.open(path)
+    assert known(journal) == ["job-0", "job-1", "job-2"]
+    journal.close()
 
 
 def test_a_database_of_another_program(path: Path) -> None:
@@ -99,13 +111,13 @@ def test_damage_that_shows_only_at_work_is_set_aside_at_the_next_start(path: Pat
         file.write(b"\xff" * 1024)
     journal.reader.close()
     with pytest.raises(StorageError, match=r"damaged; restart the service, which sets it aside"):
-        commit(journal, Receive(running("new")))
+        commit(journal, Receive(a_row("new")))
     assert marker_of(path).exists()
     journal.close()
     journal = Journal.open(path)
     assert "malformed" in journal.damage[0]
     assert not marker_of(path).exists()
-    commit(journal, Receive(running("new")))
+    commit(journal, Receive(a_row("new")))
     journal.close()
 
 
@@ -117,7 +129,7 @@ def test_setting_aside_goes_on_where_a_power_cut_stopped_it(path: Path) -> None:
     path.rename(path.with_name("journal-damaged-1.db"))  # the last step before the marker goes
     journal = Journal.open(path)
     assert journal.damage == ("the journal was damaged (said so) and is set aside as nothing",)
-    assert journal.reader.known() == []
+    assert known(journal) == []
     journal.close()
 
 

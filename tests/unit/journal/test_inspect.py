@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.journal.sample import NOW, a_row, commit, done, finished, running
+from tests.unit.journal.sample import NOW, a_row, at_once, commit, done, known
 from waspi.errors import StorageError
 from waspi.journal import inspect
 from waspi.journal.journal import Journal
@@ -13,10 +13,10 @@ from waspi.model.state import JobState
 
 
 def test_lists_and_shows_beside_the_running_agent(journal: Journal, path: Path) -> None:
-    commit(journal, Receive(a_row("waiting")), Receive(running("busy")))
+    commit(journal, Receive(a_row("waiting")), Receive(a_row("busy")))
     done(journal, "done")
     assert [row.id for row in inspect.list_jobs(path)] == ["done", "busy", "waiting"]
-    assert [row.id for row in inspect.list_jobs(path, states={JobState.QUEUED})] == ["waiting"]
+    assert [row.id for row in inspect.list_jobs(path, states={JobState.QUEUED})] == ["busy", "waiting"]
     assert [row.id for row in inspect.list_jobs(path, limit=1, before_seq=3)] == ["busy"]
     shown = inspect.show_job(path, "done")
     assert shown is not None
@@ -40,7 +40,7 @@ def test_prunes_beside_the_running_agent_which_notices(journal: Journal, path: P
     assert journal.usage.jobs == 11
     assert journal.counters.received == 601
     assert journal.counters.succeeded == 600
-    assert len(journal.reader.known()) == 11
+    assert len(known(journal)) == 11
     assert done(journal, "after").id == 601, "ids of messages go on although the outbox was empty"
 
 
@@ -48,9 +48,8 @@ def commit_later(journal: Journal, number: int) -> None:
     """Many jobs at a time would hide nothing here, but an fsync for each of them takes long."""
     if number % 100 == 0:
         names = [f"job-{n}" for n in range(number, number + 100)]
-        for outcome in journal.commit([[Receive(running(name)), finished(name)] for name in names]):
-            assert isinstance(outcome, tuple)
-        journal.commit([[Sent(row.id) for row in journal.reader.outbox(limit=1000)]])
+        commit(journal, *(at_once(name) for name in names))
+        commit(journal, *(Sent(row.id) for row in journal.reader.outbox(limit=1000)))
 
 
 def test_prune_keeps_what_may_not_go(journal: Journal, path: Path) -> None:

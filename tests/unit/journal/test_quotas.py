@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.journal.sample import a_row, an_entry, commit, done, finished, running
+from tests.unit.journal.sample import a_row, at_once, commit, done, finished
 from waspi.errors import StorageError
 from waspi.journal.journal import Journal
-from waspi.journal.operations import Deliver, Receive, Sent, Start
+from waspi.journal.operations import Receive, Sent
 from waspi.journal.quotas import Admission, Quotas
 
 
@@ -17,14 +17,15 @@ def opened(path: Path, **quotas: int) -> Journal:
 
 def test_fault_08_a_full_outbox_stops_starts_and_keeps_taking_jobs_in(path: Path) -> None:
     journal = opened(path, outbox_bytes=2000)
-    assert journal.may_start
-    commit(journal, Receive(running("first")), Receive(a_row("second")), finished("first", bytes(2000)))
-    assert not journal.may_start
-    assert journal.admission(10) is Admission.ACCEPT
+    assert journal.may_start(1999)
+    assert not journal.may_start(2000), "results on their way count as well"
+    commit(journal, Receive(a_row("second")), at_once("first", bytes(2000)))
+    assert not journal.may_start()
+    assert journal.admission(1, 10) is Admission.ACCEPT
     commit(journal, Receive(a_row("third")))
     (message,) = journal.reader.outbox()
     commit(journal, Sent(message.id))
-    assert journal.may_start
+    assert journal.may_start()
     journal.close()
 
 
@@ -33,24 +34,23 @@ def test_fault_08_the_outbox_passes_its_quota_only_by_what_was_running(path: Pat
     journal = opened(path, outbox_bytes=50_000, inbox_jobs=200)
     accepted = refused = 0
     for number in range(400):
-        if journal.admission(10) is Admission.ACCEPT:
+        if journal.admission(1, 10) is Admission.ACCEPT:
             commit(journal, Receive(a_row(f"job-{number}")))
             accepted += 1
         else:
             refused += 1
-        for row in journal.reader.queued(1) if journal.may_start else []:
-            commit(journal, Start(row.id, 1))
+        for row in journal.reader.queued(1) if journal.may_start() else []:
             commit(journal, finished(row.id, bytes(1000)))
     assert refused > 0
     assert journal.usage.outbox_bytes < 50_000 + 2000
-    assert journal.usage.queued == 200
+    assert journal.usage.open == 200
     # The broker is back: everything that was accepted is answered.
     answered: set[str | None] = set()
-    while (messages := journal.reader.outbox()) or journal.usage.queued:
+    while (messages := journal.reader.outbox()) or journal.usage.open:
         commit(journal, *(Sent(message.id) for message in messages))
         answered |= {message.entry.job_id for message in messages}
         for row in journal.reader.queued(8):
-            commit(journal, Start(row.id, 1), finished(row.id, bytes(1000)))
+            commit(journal, finished(row.id, bytes(1000)))
     assert len(answered) == accepted
     journal.close()
 
@@ -58,34 +58,34 @@ def test_fault_08_the_outbox_passes_its_quota_only_by_what_was_running(path: Pat
 @pytest.mark.parametrize("quotas", [{"inbox_jobs": 2}, {"inbox_bytes": 25}])
 def test_a_full_inbox_refuses(path: Path, quotas: dict[str, int]) -> None:
     journal = opened(path, **quotas)
-    assert journal.admission(11) is Admission.ACCEPT
-    commit(journal, Receive(a_row("a", body=bytes(11))), Receive(running("b", body=bytes(11))))
-    assert journal.admission(11) is Admission.REFUSE
+    assert journal.admission(1, 11) is Admission.ACCEPT
+    assert journal.admission(3, 33) is Admission.REFUSE, "those that the disk does not have yet count as well"
+    commit(journal, Receive(a_row("a", body=bytes(11))), Receive(a_row("b", body=bytes(11))))
+    assert journal.admission(1, 11) is Admission.REFUSE
     commit(journal, finished("b"))
-    assert journal.admission(11) is Admission.ACCEPT
+    assert journal.admission(1, 11) is Admission.ACCEPT
     journal.close()
 
 
-def test_when_even_refusals_have_filled_the_outbox_jobs_are_held(path: Path) -> None:
+def test_when_the_outbox_is_full_beyond_its_reserve_jobs_are_held(path: Path) -> None:
     journal = opened(path, inbox_jobs=0, outbox_bytes=1000, refusal_bytes=1000)
-    held_after = 0
-    while journal.admission(1) is Admission.REFUSE:
-        commit(journal, Deliver(an_entry(None, b"queue-full")))
-        held_after += 1
-    assert journal.admission(1) is Admission.HOLD
-    assert 2 < held_after < 30
-    assert journal.usage.outbox_bytes < 2200
+    number = 0
+    while journal.admission(1, 1) is Admission.REFUSE:
+        done(journal, f"job-{number}", result=bytes(200))
+        number += 1
+    assert journal.admission(1, 1) is Admission.HOLD
+    assert 2 < number < 10
     journal.close()
 
 
 def test_jobs_that_must_be_remembered_make_new_ones_wait_outside(path: Path) -> None:
     journal = opened(path, jobs=20)
     number = 0
-    while journal.admission(1) is Admission.ACCEPT:
+    while journal.admission(1, 1) is Admission.ACCEPT:
         done(journal, f"job-{number}")  # none of the messages is sent: no row may go
         number += 1
     assert number == 22
-    assert journal.admission(1) is Admission.REFUSE
+    assert journal.admission(1, 1) is Admission.REFUSE
     journal.close()
 
 
@@ -97,7 +97,7 @@ def test_fault_10_the_file_is_bounded_and_the_journal_works_again_when_there_is_
     with pytest.raises(StorageError, match="full; make room"):
         commit(journal, Receive(a_row("huge", body=bytes(17 * 1024 * 1024))))
     assert journal.reader.job("huge") is None
-    assert journal.usage.queued == 0
+    assert journal.usage.open == 0
     commit(journal, Sent(message.id))
     done(journal, "second")
     journal.close()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.journal.sample import NOW, a_row, commit, done, finished, running
+from tests.unit.journal.sample import NOW, a_row, at_once, commit, done, known
 from waspi.journal.journal import Journal
 from waspi.journal.operations import Finish, Prune, Receive, Sent
 from waspi.journal.quotas import Quotas
@@ -28,10 +28,6 @@ def delivered(journal: Journal, job_id: str, *, received_at: float = NOW, expire
     commit(journal, Sent(done(journal, job_id, received_at=received_at, expires_at=expires_at).id))
 
 
-def known(journal: Journal) -> list[str]:
-    return [job.id for job in journal.reader.known()]
-
-
 def test_the_oldest_go_when_there_are_too_many(journal: Journal) -> None:
     for number in range(60):
         delivered(journal, f"job-{number}")
@@ -42,7 +38,7 @@ def test_the_oldest_go_when_there_are_too_many(journal: Journal) -> None:
 
 
 def test_what_is_not_final_or_not_delivered_stays(journal: Journal) -> None:
-    commit(journal, Receive(a_row("queued")), Receive(running("running")))
+    commit(journal, Receive(a_row("queued")), Receive(a_row("running")))
     done(journal, "unsent")
     for number in range(60):
         delivered(journal, f"job-{number}")
@@ -65,7 +61,7 @@ def test_fault_16_a_job_is_remembered_until_it_has_expired(journal: Journal) -> 
 
 def test_results_go_before_rows(journal: Journal) -> None:
     for number in range(10):
-        commit(journal, Receive(running(f"job-{number}")), finished(f"job-{number}", bytes(200)))
+        commit(journal, at_once(f"job-{number}", bytes(200)))
     first, *_ = journal.reader.outbox()
     assert journal.usage.result_bytes == 2000, "nothing is dropped before it was delivered"
     commit(journal, *(Sent(row.id) for row in journal.reader.outbox()))
@@ -130,7 +126,7 @@ def test_how_long_a_row_is_protected(received: float, expires: float | None, now
 def test_totals_of_forgotten_jobs_survive_a_restart(path: Path) -> None:
     journal = Journal.open(path, quotas=QUOTAS)
     for number in range(30):
-        commit(journal, Receive(running(f"job-{number}")), Finish(f"job-{number}", JobState.FAILED, b"", None))
+        commit(journal, Finish(at_once(f"job-{number}", b"", JobState.FAILED).row, False, None))
     assert len(known(journal)) < 30
     counters = journal.counters
     journal.close()

@@ -13,8 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.unit.journal.sample import NOW, a_row, an_entry
 from waspi.errors import IllegalTransitionError
 from waspi.journal.journal import Journal, Outcome
-from waspi.journal.operations import Deliver, Finish, Operation, Prune, Receive, Requeue, Sent, Start
-from waspi.model.state import JobState, may_become
+from waspi.journal.operations import Count, Finish, Operation, Prune, Receive, Sent
+from waspi.journal.rows import OutboxRow
+from waspi.model.state import JobState
 
 IDS = st.sampled_from([f"job-{number}" for number in range(8)])
 BLOBS = st.binary(max_size=30) | st.integers(1, 5).map(lambda n: bytes(n * 900))
@@ -44,53 +45,46 @@ class JournalMachine(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
     def step(self, operation: Operation, *, legal: bool) -> Outcome:
-        (outcome,) = self.journal.commit([[operation]])
+        (outcome,) = self.journal.commit([operation])
         assert isinstance(outcome, IllegalTransitionError) is not legal
-        if isinstance(outcome, tuple):
-            for row in outcome:
-                assert row.id > self.highest
-                self.highest = row.id
-                self.outbox[row.id] = (row.entry.job_id, row.entry.payload)
+        if isinstance(outcome, OutboxRow):
+            assert outcome.id > self.highest
+            self.highest = outcome.id
+            self.outbox[outcome.id] = (outcome.entry.job_id, outcome.entry.payload)
         return outcome
 
-    @rule(job_id=IDS, body=BLOBS, at_once=st.booleans(), priority=st.integers(-2, 2))
-    def receive(self, job_id: str, body: bytes, at_once: bool, priority: int) -> None:
-        state, attempt = (JobState.IN_PROGRESS, 1) if at_once else (JobState.QUEUED, 0)
+    @rule(job_id=IDS, body=BLOBS, attempt=st.integers(0, 2), priority=st.integers(-2, 2))
+    def receive(self, job_id: str, body: bytes, attempt: int, priority: int) -> None:
         legal = job_id not in self.jobs
-        self.step(Receive(a_row(job_id, body=body, state=state, attempt=attempt, priority=priority)), legal=legal)
+        self.step(Receive(a_row(job_id, body=body, attempt=attempt, priority=priority)), legal=legal)
         if legal:
-            self.jobs[job_id] = (state, attempt, body, None)
+            self.jobs[job_id] = (JobState.QUEUED, attempt, body, None)
             self.received += 1
 
     @rule(job_id=IDS, attempt=st.integers(1, 3))
-    def start(self, job_id: str, attempt: int) -> None:
-        state, attempts, body, result = self.jobs.get(job_id, (JobState.FAILED, 0, b"", None))
-        legal = job_id in self.jobs and may_become(state, JobState.IN_PROGRESS) and attempt == attempts + 1
-        self.step(Start(job_id, attempt), legal=legal)
+    def count(self, job_id: str, attempt: int) -> None:
+        state, _, body, result = self.jobs.get(job_id, (JobState.FAILED, 0, b"", None))
+        legal = not state.final
+        self.step(Count(job_id, attempt), legal=legal)
         if legal:
-            self.jobs[job_id] = (JobState.IN_PROGRESS, attempt, body, result)
+            self.jobs[job_id] = (state, attempt, body, result)
 
-    @rule(job_id=IDS)
-    def requeue(self, job_id: str) -> None:
-        state, attempts, body, result = self.jobs.get(job_id, (JobState.FAILED, 0, b"", None))
-        legal = job_id in self.jobs and may_become(state, JobState.QUEUED)
-        self.step(Requeue(job_id), legal=legal)
-        if legal:
-            self.jobs[job_id] = (JobState.QUEUED, attempts, body, result)
-
-    @rule(job_id=IDS, state=st.sampled_from(JobState), result=BLOBS, tell=st.sampled_from(["same", "other", "no"]))
-    def finish(self, job_id: str, state: JobState, result: bytes, tell: str) -> None:
+    @rule(
+        job_id=IDS,
+        state=st.sampled_from(JobState),
+        received=st.booleans(),
+        result=BLOBS,
+        tell=st.sampled_from(["same", "other", "no"]),
+    )
+    def finish(self, job_id: str, state: JobState, received: bool, result: bytes, tell: str) -> None:
         before = self.jobs.get(job_id)
-        legal = before is not None and state.final and may_become(before[0], state)
+        legal = state.final and (before is not None and not before[0].final if received else before is None)
         entry = None if tell == "no" else an_entry(job_id, result if tell == "same" else result + b"!")
-        self.step(Finish(job_id, state, result, entry), legal=legal)
-        if legal and before is not None:
-            self.jobs[job_id] = (state, before[1], b"", result)
-
-    @rule(job_id=st.none() | IDS, payload=BLOBS)
-    def deliver(self, job_id: str | None, payload: bytes) -> None:
-        stored = self.jobs[job_id][3] if job_id in self.jobs else None
-        self.step(Deliver(an_entry(job_id, payload if stored is None else stored)), legal=True)
+        row = a_row(job_id, state=state, attempt=1, body=b"", result=result)
+        self.step(Finish(row, received, entry), legal=legal)
+        if legal:
+            self.jobs[job_id] = (state, 1, b"", result)
+            self.received += not received
 
     @precondition(lambda self: self.outbox)
     @rule(data=st.data())
@@ -115,10 +109,10 @@ class JournalMachine(RuleBasedStateMachine):
     @invariant()
     def the_rows_are_the_model_s(self) -> None:
         stored = {}
-        for known in self.journal.reader.known():
-            row = self.journal.reader.job(known.id)
+        for listed in self.journal.reader.recent(100):
+            row = self.journal.reader.job(listed.id)
             assert row is not None
-            assert row.state is known.state
+            assert row.state is listed.state is self.journal.reader.state(row.id)
             stored[row.id] = (row.state, row.attempt, row.body, row.result)
         assert stored == self.jobs
         messages = {row.id: (row.entry.job_id, row.entry.payload) for row in self.journal.reader.outbox(limit=1000)}
@@ -130,8 +124,7 @@ class JournalMachine(RuleBasedStateMachine):
         usage = self.journal.usage
         states = [state for state, *_ in self.jobs.values()]
         assert usage.jobs == len(self.jobs)
-        assert usage.queued == states.count(JobState.QUEUED) == len(self.journal.reader.queued(100))
-        assert usage.running == states.count(JobState.IN_PROGRESS) == len(self.journal.reader.interrupted())
+        assert usage.open == states.count(JobState.QUEUED) == len(self.journal.reader.queued(100))
         assert usage.inbox_bytes == sum(len(body) for _, _, body, _ in self.jobs.values())
         assert usage.result_bytes == sum(len(result or b"") for *_, result in self.jobs.values())
         assert usage.outbox_messages == len(self.outbox)

@@ -1,211 +1,375 @@
 from __future__ import annotations
 
+import select
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.unit.journal.sample import a_row, an_entry, finished, running
+from tests.unit.journal.sample import a_row, an_entry, at_once, finished, known
 from waspi.errors import IllegalTransitionError, StorageError
-from waspi.journal.connection import open_for_writing
+from waspi.journal import counters
+from waspi.journal.connection import CHECKPOINT_PAGES, open_for_writing
 from waspi.journal.journal import Journal, Outcome, Prepared
-from waspi.journal.operations import Deliver, Operation, Receive, Requeue, Sent, Start
-from waspi.journal.writer import BATCH_OPERATIONS, Committed, Completion, Failed, Writer
+from waspi.journal.operations import Finish, Operation, Receive, Sent
+from waspi.journal.rows import OutboxRow
+from waspi.journal.writer import BATCH_OPERATIONS, COMPANY, LINGER_S, CommitThread, Writer, WriterState
+from waspi.model.state import JobState
+
+LOOP, THREAD = "MainThread", "journal"
 
 
-class Gate:
-    """A journal's COMMIT that waits until it is let through, and fails when told to."""
+class Desk:
+    """A writer and its owner, a note of the thread that did each part of the work, and a disk that can be held."""
 
-    def __init__(self, journal: Journal) -> None:
-        self._complete = journal.complete
-        self._roll_back = journal._roll_back
+    def __init__(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch, *, durable: bool = True, fast_s: float = 0.0
+    ) -> None:
+        self.journal = Journal.open(path, durable=durable)
+        self.threads: dict[str, list[str]] = {"prepare": [], "complete": [], "checkpoint": [], "counters": []}
+        self.now = 1000.0
+        self.told: list[tuple[Operation, Outcome]] = []
+        self.batches: list[int] = []
+        self.troubles: list[StorageError | None] = []
         self.entered = threading.Semaphore(0)
         self.open = threading.Event()
         self.open.set()
         self.failures = 0
-        self.batches: list[int] = []
-        journal.complete = self  # type: ignore[method-assign]
+        self._complete = self.journal.complete
+        monkeypatch.setattr(self.journal, "complete", self._gated)
+        for part in ("prepare", "complete", "checkpoint"):
+            monkeypatch.setattr(self.journal, part, self._noted(part, getattr(self.journal, part)))
+        monkeypatch.setattr(counters, "write_durably", self._noted("counters", counters.write_durably))
+        self.thread = CommitThread(self.journal)
+        self.writer = Writer(self.journal, self, self.thread, lambda: self.now, fast_s=fast_s)
 
-    def __call__(self, prepared: Prepared) -> list[Outcome]:
+    def on_committed(self, operations: Sequence[Operation], outcomes: Sequence[Outcome]) -> None:
+        self.told += zip(operations, outcomes, strict=True)
+
+    def on_disk(self, trouble: StorageError | None) -> None:
+        self.troubles.append(trouble)
+
+    def _noted(self, part: str, act: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever the part takes and gives
+            self.threads[part].append(threading.current_thread().name)
+            return act(*arguments, **options)
+
+        return noted
+
+    def _gated(self, prepared: Prepared) -> list[Outcome]:
         self.entered.release()
         assert self.open.wait(20)
-        self.batches.append(len(prepared.outcomes))
         if self.failures:
             self.failures -= 1
-            self._roll_back()
+            self.journal._roll_back()
             raise StorageError("the disk is full")
+        self.batches.append(len(prepared.outcomes))
         return self._complete(prepared)
 
+    def enter(self, *operations: Operation) -> None:
+        for operation in operations:
+            self.writer.enter(operation)
 
-class Loop:
-    """What the agent's loop does with completions."""
+    def turn(self, timeout_s: float = 0.0) -> None:
+        """What the loop does: begin what is due, hear what is done."""
+        told = self.writer.flush()
+        if select.select([self.thread.descriptor], [], [], 0.0 if told else timeout_s)[0]:
+            self.writer.settle()
+            self.writer.flush()
 
-    def __init__(self, journal: Journal, *, linger_s: float = 0.2) -> None:
-        self.awake = threading.Event()
-        self.writer = Writer(journal, self.awake.set, linger_s=linger_s, fast_s=0.0)
+    def until(self, holds: Callable[[], object]) -> None:
+        give_up = time.monotonic() + 20
+        while not holds():
+            assert time.monotonic() < give_up, f"told {len(self.told)}"
+            self.turn(0.5)
 
-    def wait(self, number: int) -> list[Completion]:
-        seen: list[Completion] = []
-        deadline = time.monotonic() + 20
-        while len(seen) < number:
-            assert self.awake.wait(deadline - time.monotonic()), f"only {len(seen)} of {number} completions"
-            self.awake.clear()
-            seen += self.writer.completed()
-        return seen
+    def commit(self, *operations: Operation) -> list[Outcome]:
+        """Enter, and wait for what becomes of it."""
+        wanted = len(self.told) + len(operations)
+        self.enter(*operations)
+        self.until(lambda: len(self.told) >= wanted)
+        return [outcome for _, outcome in self.told[-len(operations) :]]
+
+    def close(self) -> None:
+        self.open.set()
+        self.writer.close()
+        self.journal.close()
+
+
+Maker = Callable[..., Desk]
 
 
 @pytest.fixture
-def gate(journal: Journal) -> Gate:
-    return Gate(journal)
+def make(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Maker]:
+    made: list[Desk] = []
+
+    def make_desk(**options: Any) -> Desk:  # noqa: ANN401 - those of Desk
+        made.append(Desk(path, monkeypatch, **options))
+        return made[-1]
+
+    yield make_desk
+    for each in made:
+        if each.journal._connection is not None:
+            each.close()
 
 
-@pytest.fixture
-def loop(journal: Journal, gate: Gate) -> Iterator[Loop]:
-    made = Loop(journal)
-    yield made
-    gate.open.set()
-    made.writer.stop()
+def receive(number: int) -> Receive:
+    return Receive(a_row(f"job-{number}"))
 
 
-def receive(number: int) -> list[Operation]:
-    return [Receive(a_row(f"job-{number}"))]
+# --- what is told, and when -------------------------------------------------------------------------------------------
 
 
-def test_a_commit_is_told_with_the_rows_that_it_made(loop: Loop, journal: Journal) -> None:
-    ticket = loop.writer.submit([Receive(running()), finished()])
-    (completion,) = loop.wait(1)
-    assert completion == Committed(ticket, tuple(journal.reader.outbox()))
-    assert isinstance(completion, Committed)
-    assert completion.outbox_rows[0].entry == an_entry()
+def test_a_commit_is_told_with_the_rows_that_it_made(make: Maker) -> None:
+    desk = make()
+    operation = at_once()
+    (outcome,) = desk.commit(operation)
+    assert desk.told == [(operation, desk.journal.reader.outbox()[0])]
+    assert isinstance(outcome, OutboxRow)
+    assert outcome.entry == an_entry()
 
 
-def test_what_comes_in_during_a_commit_shares_the_next_one(loop: Loop, gate: Gate, journal: Journal) -> None:
-    gate.open.clear()
-    first = loop.writer.submit(receive(0))
-    assert gate.entered.acquire(timeout=20)
-    others = [loop.writer.submit(receive(number)) for number in range(1, 50)]
-    gate.open.set()
-    completions = loop.wait(50)
-    assert [completion.ticket for completion in completions] == [first, *others]
-    assert gate.batches == [1, 49]
-    assert [job.id for job in journal.reader.known()] == [f"job-{number}" for number in range(50)]
+def test_what_comes_in_during_a_commit_shares_the_next_one(make: Maker) -> None:
+    desk = make()
+    desk.open.clear()
+    desk.enter(receive(0))
+    desk.turn()
+    assert desk.entered.acquire(timeout=20)
+    for number in range(1, 50):
+        desk.enter(receive(number))
+        desk.turn()
+    desk.open.set()
+    desk.until(lambda: len(desk.told) == 50)
+    assert desk.batches == [1, 49]
+    assert known(desk.journal) == [f"job-{number}" for number in range(50)]
 
 
-def test_a_batch_is_bounded(loop: Loop, gate: Gate) -> None:
-    gate.open.clear()
-    loop.writer.submit(receive(0))
-    assert gate.entered.acquire(timeout=20)
+def test_a_batch_is_bounded(make: Maker) -> None:
+    desk = make()
     number = BATCH_OPERATIONS + 10
-    for index in range(1, number + 1):
-        loop.writer.submit([Deliver(an_entry(None))] if index % 2 else receive(index))
-    loop.writer.submit([Receive(a_row("big-1", body=bytes(9 << 20)))])
-    loop.writer.submit([Receive(a_row("big-2", body=bytes(9 << 20)))])
-    gate.open.set()
-    loop.wait(number + 3)
-    assert gate.batches == [1, BATCH_OPERATIONS, 11, 1]
+    big = [Receive(a_row(f"big-{index}", body=bytes(9 << 20))) for index in range(2)]
+    desk.commit(*(receive(index) for index in range(number)), *big)
+    assert desk.batches == [BATCH_OPERATIONS, 11, 1]
 
 
-def test_what_is_not_urgent_waits_for_company(journal: Journal, gate: Gate) -> None:
-    loop = Loop(journal, linger_s=600)
-    loop.writer.submit([Sent(1)])
-    loop.writer.submit([Sent(2)])
-    loop.writer.submit(receive(0))
-    assert len(loop.wait(3)) == 3
-    loop.writer.submit([Sent(3)])
-    loop.writer.flush()
-    loop.wait(1)
-    loop.writer.submit([Sent(4)])
-    loop.writer.stop()
-    assert len(loop.writer.completed()) == 1
-    assert sum(gate.batches) == 5
+def test_what_is_not_urgent_waits_for_company(make: Maker) -> None:
+    desk = make()
+    desk.enter(Sent(1), Sent(2))
+    desk.turn()
+    assert desk.writer.idle
+    assert desk.writer.next_deadline() == desk.now + LINGER_S
+    desk.enter(receive(0))
+    assert not desk.writer.idle
+    desk.until(lambda: len(desk.told) == 3)
+    assert desk.batches == [3]
 
 
-def test_what_is_not_urgent_does_not_wait_for_ever(journal: Journal) -> None:
-    loop = Loop(journal, linger_s=0.001)
-    loop.writer.submit([Sent(1)])
-    loop.wait(1)
-    loop.writer.stop()
+def test_what_is_not_urgent_does_not_wait_for_ever(make: Maker) -> None:
+    desk = make()
+    desk.enter(Sent(1))
+    desk.turn()
+    desk.now += LINGER_S
+    desk.until(lambda: len(desk.told) == 1)
+    desk.enter(*(Sent(number) for number in range(COMPANY)))
+    desk.until(lambda: len(desk.told) == 1 + COMPANY)
+    assert desk.batches == [1, COMPANY]
 
 
-def test_an_illegal_group_fails_alone(loop: Loop, gate: Gate) -> None:
-    gate.open.clear()
-    loop.writer.submit(receive(0))
-    assert gate.entered.acquire(timeout=20)
-    wrong = loop.writer.submit([Requeue("job-0")])
-    right = loop.writer.submit([Start("job-0", 1)])
-    gate.open.set()
-    first, second, third = loop.wait(3)
-    assert isinstance(first, Committed)
-    assert isinstance(second, Failed)
-    assert isinstance(second.error, IllegalTransitionError)
-    assert second.ticket == wrong
-    assert third == Committed(right, ())
+def test_an_illegal_operation_is_told_with_its_reason(make: Maker) -> None:
+    desk = make()
+    desk.commit(receive(0))
+    first, second, third, fourth = desk.commit(receive(1), receive(0), at_once("job-2"), finished("nobody"))
+    assert first is None
+    assert isinstance(second, IllegalTransitionError)
+    assert isinstance(third, OutboxRow)
+    assert isinstance(fourth, IllegalTransitionError)
+    assert known(desk.journal) == ["job-0", "job-1", "job-2"]
 
 
-def test_fault_10_nothing_overtakes_what_the_disk_refused(loop: Loop, gate: Gate, journal: Journal) -> None:
-    gate.open.clear()
-    gate.failures = 1
-    loop.writer.submit(receive(0))
-    assert gate.entered.acquire(timeout=20)
-    loop.writer.submit(receive(1))
-    gate.open.set()
-    # The second one could have been committed; but the caller does not know of the failure yet.
-    waiting = [receive(0), receive(1), receive(2)]
-    assert loop.awake.wait(20)
-    loop.writer.submit(receive(2))
-    failed: list[Completion] = loop.writer.completed()
-    while len(failed) < 3:
-        assert loop.awake.wait(20)
-        loop.awake.clear()
-        failed += loop.writer.completed()
-    assert all(isinstance(completion, Failed) for completion in failed)
-    assert [completion.ticket for completion in failed] == [1, 2, 3]
-    assert journal.reader.known() == []
-    loop.awake.clear()
-    tickets = [loop.writer.submit(group) for group in waiting]
-    assert [completion.ticket for completion in loop.wait(3)] == tickets
-    assert [job.id for job in journal.reader.known()] == ["job-0", "job-1", "job-2"]
+def test_close_commits_what_was_entered(make: Maker, path: Path) -> None:
+    desk = make()
+    desk.open.clear()
+    desk.enter(receive(0))
+    desk.turn()
+    desk.enter(receive(1), Sent(7))
+    desk.close()
+    journal = Journal.open(path)
+    assert known(journal) == ["job-0", "job-1"]
+    journal.close()
 
 
-def test_stop_commits_what_was_submitted(journal: Journal) -> None:
-    loop = Loop(journal, linger_s=600)
-    for number in range(20):
-        loop.writer.submit(receive(number))
-    loop.writer.stop()
-    assert all(isinstance(completion, Committed) for completion in loop.writer.completed())
-    assert journal.usage.queued == 20
-    with pytest.raises(StorageError, match="the journal is closed"):
-        loop.writer.submit(receive(99))
+def test_a_bug_in_the_thread_reaches_the_loop(make: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = make()
 
-
-def test_a_bug_in_the_thread_reaches_the_loop(journal: Journal) -> None:
     def broken(_prepared: Prepared) -> list[Outcome]:
         raise ZeroDivisionError
 
-    journal.complete = broken  # type: ignore[method-assign]
-    loop = Loop(journal)
-    loop.writer.submit(receive(0))
-    assert loop.awake.wait(20)
+    monkeypatch.setattr(desk.journal, "complete", broken)
+    desk.enter(receive(0))
     with pytest.raises(ZeroDivisionError):
-        loop.writer.completed()
-    loop.writer.stop()
+        desk.until(lambda: desk.told)
 
 
-def test_fault_10_a_locked_journal_is_a_storage_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+# --- a disk that refuses ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_fault_10_nothing_overtakes_what_the_disk_refused(make: Maker, durable: bool) -> None:
+    desk = make(durable=durable, fast_s=60.0)
+    desk.failures = 3
+    desk.enter(receive(0), receive(1))
+    desk.until(lambda: desk.troubles)
+    assert desk.writer.state is WriterState.REFUSED
+    assert desk.told == []
+    desk.enter(receive(2))
+    desk.turn()
+    assert desk.failures == 2, "the back-off is not over"
+    assert not desk.writer.idle
+    while desk.failures:
+        before = desk.failures
+        desk.now = desk.writer.next_deadline() or desk.now
+        desk.until(lambda failures=before: desk.failures < failures)
+        desk.until(lambda: desk.writer.state is WriterState.REFUSED)
+    assert known(desk.journal) == []
+    desk.now = desk.writer.next_deadline() or desk.now
+    desk.until(lambda: len(desk.told) == 3)
+    assert desk.batches == [1, 2], "one tries, the others follow"
+    assert known(desk.journal) == ["job-0", "job-1", "job-2"]
+    assert [trouble is None for trouble in desk.troubles] == [False, True]
+
+
+def test_fault_10_a_locked_journal_is_a_storage_error(make: Maker, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("waspi.journal.connection.BUSY_TIMEOUT_S", 0.01)
-    journal = Journal.open(path)
-    loop = Loop(journal)
-    blocker = open_for_writing(path, journal.quotas)  # another process, as far as SQLite is concerned
+    desk = make()
+    blocker = open_for_writing(path, desk.journal.quotas)  # another process, as far as SQLite is concerned
     blocker.execute("BEGIN IMMEDIATE")
-    loop.writer.submit(receive(0))
-    (failed,) = loop.wait(1)
-    assert isinstance(failed, Failed)
-    assert "another process keeps it locked" in failed.error.message
+    desk.enter(receive(0))
+    desk.until(lambda: desk.troubles)
+    assert "another process keeps it locked" in str(desk.troubles[0])
     blocker.execute("ROLLBACK")
     blocker.close()
-    loop.writer.submit(receive(0))
-    assert isinstance(loop.wait(1)[0], Committed)
-    loop.writer.stop()
-    journal.close()
+    desk.now += 60.0
+    desk.until(lambda: desk.told)
+
+
+# --- which thread does what: the loop's never waits for the disk or for another process -------------------------------
+
+
+def test_a_durable_commit_is_the_thread_s_and_the_sql_is_not(make: Maker) -> None:
+    desk = make()
+    desk.commit(receive(0))
+    assert desk.threads == {"prepare": [LOOP], "complete": [THREAD], "checkpoint": [], "counters": []}
+    assert desk.writer.state is WriterState.READY
+
+
+def test_the_loop_waits_for_a_fast_disk_itself(make: Maker) -> None:
+    desk = make(fast_s=60.0)  # this disk is faster
+    for number in range(40):
+        desk.commit(receive(number))
+    assert desk.threads["complete"][0] == THREAD  # nothing was known
+    assert set(desk.threads["complete"][20:]) == {LOOP}
+    assert len(known(desk.journal)) == 40
+
+
+def test_one_slow_commit_hands_the_next_ones_to_the_thread(make: Maker) -> None:
+    desk = make(fast_s=60.0)
+    for number in range(40):
+        desk.commit(receive(number))
+    desk.writer._commit_s = 61.0  # as after a commit that took so long
+    desk.commit(receive(40))
+    assert desk.threads["complete"][-2:] == [LOOP, THREAD]
+
+
+def test_without_durability_the_loop_commits_at_once(make: Maker) -> None:
+    desk = make(durable=False)
+    desk.enter(at_once())
+    assert desk.writer.flush()
+    assert [outcome for _, outcome in desk.told] == list(desk.journal.reader.outbox())
+    assert desk.threads["complete"] == [LOOP]
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_large_batch_is_all_the_thread_s(make: Maker, durable: bool) -> None:
+    desk = make(durable=durable)
+    desk.commit(Receive(a_row(body=bytes(200_000))))
+    assert desk.threads["prepare"] == desk.threads["complete"] == [THREAD]
+    desk.commit(*(Receive(a_row(f"many-{number}")) for number in range(300)))
+    assert set(desk.threads["prepare"]) == {THREAD}
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_lock_of_another_process_keeps_only_the_thread_waiting(make: Maker, path: Path, durable: bool) -> None:
+    desk = make(durable=durable)
+    other = open_for_writing(path, desk.journal.quotas)
+    other.execute("BEGIN IMMEDIATE")
+    desk.enter(receive(1))
+    assert not desk.writer.flush()  # comes back although nobody lets go of the lock
+    assert desk.writer.state is WriterState.COMMITTING
+    other.execute("ROLLBACK")
+    other.close()
+    desk.enter(receive(2))
+    desk.until(lambda: len(desk.told) == 2)
+    assert known(desk.journal) == ["job-1", "job-2"]
+    assert THREAD in desk.threads["prepare"]
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_checkpoints_and_counters_are_the_thread_s(make: Maker, path: Path, durable: bool) -> None:
+    desk = make(durable=durable, fast_s=60.0)
+    number = 3 * CHECKPOINT_PAGES
+    for start in range(0, number, 50):
+        desk.commit(*(at_once(f"job-{n}") for n in range(start, start + 50)))
+    desk.until(lambda: not desk.thread.busy)
+    assert desk.threads["checkpoint"] == [THREAD] * 3
+    assert set(desk.threads["counters"]) == {THREAD}
+    assert desk.threads["complete"].count(THREAD) < len(desk.threads["complete"]) / 2
+    # The log begins anew after a checkpoint: else it would hold every page of 3,000 jobs, about 9 MB.
+    assert path.with_name(f"{path.name}-wal").stat().st_size < 6 << 20
+    assert desk.journal.usage.outbox_messages == number
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_commit_is_told_before_the_checkpoint_that_follows_it(
+    make: Maker, monkeypatch: pytest.MonkeyPatch, durable: bool
+) -> None:
+    desk = make(durable=durable)
+    go_on, begun = threading.Event(), threading.Event()
+    checkpoint = desk.journal.checkpoint
+
+    def waiting() -> None:
+        begun.set()
+        assert go_on.wait(20)
+        checkpoint()
+
+    monkeypatch.setattr(desk.journal, "checkpoint", waiting)
+    number = 0
+    while not begun.is_set():
+        assert number < 3 * CHECKPOINT_PAGES
+        desk.commit(*(receive(n) for n in range(number, number + 50)))
+        number += 50
+        if desk.thread.busy:
+            begun.wait(0.1)
+    assert desk.thread.busy
+    assert len(desk.told) == number
+    desk.enter(receive(number))
+    desk.turn()
+    assert len(desk.told) == number
+    assert desk.writer.next_deadline() is None
+    go_on.set()
+    desk.until(lambda: len(desk.told) == number + 1)
+
+
+def test_what_another_process_changes_is_looked_up(make: Maker, path: Path) -> None:
+    desk = make(durable=False)
+    desk.commit(receive(1))
+    other = open_for_writing(path, desk.journal.quotas)
+    other.execute("UPDATE job SET state = 5")  # FAILED
+    other.close()
+    (outcome,) = desk.commit(Finish(finished("job-1").row, True, None))
+    assert isinstance(outcome, IllegalTransitionError)
+    stored = desk.journal.reader.job("job-1")
+    assert stored is not None
+    assert stored.state is JobState.FAILED

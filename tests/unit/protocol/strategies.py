@@ -57,7 +57,6 @@ def jobs(draw: st.DrawFn) -> Job:
         abi=draw(st.none() | abis),
         limits=draw(limits),
         expires_at=draw(st.none() | times),
-        idempotent=draw(st.booleans()),
         priority=draw(st.integers(-100, 100)),
         audience=draw(st.none() | audiences),
     )

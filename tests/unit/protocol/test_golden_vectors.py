@@ -43,7 +43,6 @@ JOBS = {
         abi=Abi(entry="scale", headroom=4096, input="json", output="json"),
         limits=Limits(fuel=1_000_000, memory_bytes=1 << 20, time_ms=500, output_bytes=4096, log_bytes=0),
         expires_at=1_900_000_000,
-        idempotent=True,
         priority=-5,
         audience="group/barn",
     ),

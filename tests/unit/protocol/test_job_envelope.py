@@ -89,7 +89,7 @@ def test_smallest_job() -> None:
         ({"expires_at": 2**63}, "'expires_at'"),
         ({"expires_at": 1e300}, "'expires_at'"),
         ({"expires_at": True}, "'expires_at'"),
-        ({"idempotent": 1}, "'idempotent'"),
+        ({"idempotent": True}, "unknown key 'idempotent'"),
         ({"priority": 101}, "'priority'"),
         ({"priority": -101}, "'priority'"),
         ({"priority": False}, "'priority'"),

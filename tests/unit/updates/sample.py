@@ -13,7 +13,7 @@ TRAPPED = JobError(Fault.GUEST, "unreachable", "unreachable was executed")
 CRASHED = JobError(Fault.DEVICE, "worker", "the worker was killed by SIGSEGV")
 FULL = JobError(Fault.DEVICE, "storage", "no space left")
 EXPIRED = JobError(Fault.PUBLISHER, "expired", "too late")
-POWER = JobError(Fault.DEVICE, "interrupted", "the device went down")
+POWER = JobError(Fault.DEVICE, "crashed-device", "the device went down")
 
 
 def release(version: str, name: str = "append") -> Release:

@@ -110,7 +110,7 @@ def journal(state_dir: Path) -> Iterator[Finding]:
         todo = "look at the disk; then remove the file, or keep it for its results"
         yield Finding(Area.DEVICE, "journal", Level.WARN, f"damaged once: {file.with_name(name)}", todo)
     usage = summary.usage
-    found = f"whole; {usage.queued + usage.running} jobs to do, {usage.outbox_messages} results to deliver"
+    found = f"whole; {usage.open} jobs to do, {usage.outbox_messages} results to deliver"
     yield Finding(Area.DEVICE, "journal", Level.OK, found)
 
 

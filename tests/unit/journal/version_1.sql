@@ -1,0 +1,56 @@
+PRAGMA application_id = 1463898960;
+PRAGMA user_version = 1;
+BEGIN TRANSACTION;
+CREATE TABLE job (
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL,
+  state INTEGER NOT NULL CHECK (state BETWEEN 2 AND 9),
+  attempt INTEGER NOT NULL,
+  idempotent INTEGER NOT NULL,
+  priority INTEGER NOT NULL,
+  plain INTEGER NOT NULL,
+  delivery INTEGER,
+  received_at REAL NOT NULL,
+  expires_at REAL,
+  body_hash BLOB NOT NULL,
+  module TEXT NOT NULL,
+  topic TEXT NOT NULL,
+  reply_to TEXT,
+  correlation BLOB,
+  body BLOB NOT NULL,
+  result BLOB
+) STRICT;
+INSERT INTO "job" VALUES(1,'ended',4,1,0,0,0,NULL,1700000000.0,NULL,X'0000000000000000000000000000000000000000000000000000000000000000','sha256:00','waspi/v1/home/device/one/job',NULL,NULL,X'',X'726573756C74');
+INSERT INTO "job" VALUES(2,'waits',2,0,0,1,0,NULL,1700000000.0,NULL,X'0000000000000000000000000000000000000000000000000000000000000000','sha256:00','waspi/v1/home/device/one/job',NULL,NULL,X'7768617420746F2072756E',NULL);
+INSERT INTO "job" VALUES(3,'started',3,1,0,0,0,NULL,1700000000.0,NULL,X'0000000000000000000000000000000000000000000000000000000000000000','sha256:00','waspi/v1/home/device/one/job',NULL,NULL,X'7768617420746F2072756E',NULL);
+INSERT INTO "job" VALUES(4,'started-twice',3,2,1,0,0,NULL,1700000000.0,NULL,X'0000000000000000000000000000000000000000000000000000000000000000','sha256:00','waspi/v1/home/device/one/job',NULL,NULL,X'7768617420746F2072756E',NULL);
+CREATE TABLE meta (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  boots INTEGER NOT NULL DEFAULT 0,
+  next_seq INTEGER NOT NULL DEFAULT 1,
+  next_outbox INTEGER NOT NULL DEFAULT 1,
+  received INTEGER NOT NULL DEFAULT 0,
+  succeeded INTEGER NOT NULL DEFAULT 0,
+  failed INTEGER NOT NULL DEFAULT 0,
+  timed_out INTEGER NOT NULL DEFAULT 0,
+  rejected INTEGER NOT NULL DEFAULT 0,
+  canceled INTEGER NOT NULL DEFAULT 0,
+  expired INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO "meta" VALUES(1,1,1,1,0,0,0,0,0,0,0);
+CREATE TABLE outbox (
+  id INTEGER PRIMARY KEY,
+  job INTEGER,          -- seq of the job, whose row has to stay
+  size INTEGER NOT NULL,
+  expires_at REAL,
+  job_id TEXT,
+  topic TEXT NOT NULL,
+  correlation BLOB,
+  content_type TEXT,
+  properties TEXT,      -- name, NUL, value, NUL, ...: MQTT forbids NUL in strings
+  payload BLOB          -- NULL: the job's result, stored once
+) STRICT;
+INSERT INTO "outbox" VALUES(1,1,78,NULL,'ended','reply/x',X'63','application/cbor',NULL,NULL);
+CREATE UNIQUE INDEX job_id ON job (id);
+CREATE INDEX job_queue ON job (priority DESC, seq) WHERE state = 2;
+COMMIT;
