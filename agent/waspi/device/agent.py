@@ -137,6 +137,7 @@ class Agent:
             config.limits,
             self._catalog,
             self._journal,
+            self._writer,
             self._jobs,
             self._link,
             self._outbox,

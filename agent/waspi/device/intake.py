@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from waspi.device.jobs import Jobs
     from waspi.device.outbox import Outbox
     from waspi.journal.journal import Journal
+    from waspi.journal.writer import Writer
     from waspi.mqtt.link import Link
     from waspi.protocol.policy import Policy
 
@@ -64,6 +65,7 @@ class Intake:
         limits: Limits,
         catalog: Catalog,
         journal: Journal,
+        writer: Writer,
         jobs: Jobs,
         link: Link,
         outbox: Outbox,
@@ -74,6 +76,7 @@ class Intake:
         self._limits = limits
         self._catalog = catalog
         self._journal = journal
+        self._writer = writer
         self._jobs = jobs
         self._link = link
         self._outbox = outbox
@@ -179,6 +182,7 @@ class Intake:
             return
         room = self._journal.admission(unkept + 1, unkept_bytes + size)
         if room is Admission.HOLD:
+            self._writer.hurry()  # rows that the broker has taken may go
             self._hold(route, message)
             return
         if room is Admission.REFUSE:

@@ -383,7 +383,10 @@ class Jobs:
 
     def _has_room_for_results(self) -> bool:
         """Whether the outbox will have room for one more result, after those of the jobs that run now."""
-        return self._journal.may_start(self._writer.bytes_waiting + self.running * int(self._result_bytes))
+        if self._journal.may_start(self._writer.bytes_waiting + self.running * int(self._result_bytes)):
+            return True
+        self._writer.hurry()  # rows that the broker has taken may go
+        return False
 
     def _reason_not_to(self, job: Job) -> WaspiError | None:
         """Why this job does not start at all."""

@@ -196,6 +196,10 @@ class Writer:
         self.bytes_waiting += operation.bytes_kept
         self._queue.append(operation)
 
+    def hurry(self) -> None:
+        """What waits for company waits no longer: somebody needs the room that it makes."""
+        self._urgent = bool(self._queue)
+
     def flush(self) -> bool:
         """Begin a commit, if there is something to commit and nothing to wait for; whether the owner was told."""
         if self.state is WriterState.COMMITTING or self._thread.busy or not self._due_now():
