@@ -40,9 +40,9 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="The device'
 
 def _check_files(config: Config) -> None:
     for module in config.modules:
-        wasm, abi = files_of(module)
+        _, abi = files_of(module)
         try:
-            Module.compile(wasm).check_abi(abi)
+            Module.compile(module.path, abi=abi).check_abi()
         except GuestError as error:
             raise ConfigError(f"modules.{module.name}.path: {module.path} would not run: {error.message}") from error
     for key, path in CONFIG.files(config):

@@ -333,7 +333,7 @@ class LocalModule:
     """``[modules.<name>]``: a module that lies on the device."""
 
     name: str
-    path: Path = file("its bytecode", needed=True, example="/usr/share/waspi/append.wasm")
+    path: Path = file("its bytecode, or JavaScript (.js)", needed=True, example="/usr/share/waspi/append.wasm")
     version: str = text("told in results", default="0", example="1.0.0")
     abi: Path | None = file("how it wants to be called, if not the usual way", example="append.toml")
     limits: Limits = table(_limits(Limits()), "less than [limits] grants", example=True)

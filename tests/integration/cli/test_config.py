@@ -43,3 +43,14 @@ def test_the_modules_that_it_names_are_opened(tmp_path: Path, wat: str, abi: str
     assert done.code == 2
     assert re.search(said, done.error_line)
     assert str(config if "run" in said else tmp_path / "guest.toml") in done.error_line
+
+
+def test_a_script_that_it_names_is_loaded(tmp_path: Path) -> None:
+    config, script = tmp_path / "device.toml", tmp_path / "shout.js"
+    config.write_text('[modules.shout]\npath = "shout.js"\n')
+    script.write_text("export default (input) => input.toUpperCase();\n")
+    done = waspi("config", "check", str(config), home=tmp_path)
+    assert done.code == 0, done.err
+    script.write_text("export default (input => ;\n")
+    broken = waspi("config", "check", str(config), home=tmp_path)
+    assert (broken.code, "shout.js would not run" in broken.error_line) == (2, True), broken.err

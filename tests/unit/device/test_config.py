@@ -138,7 +138,7 @@ def test_a_default_stands_once() -> None:
         ),
         (f"{KEY}groups = []\n", r"policy.keys\[0\].groups: expected list of groups, not empty"),
         (f"{KEY}roles = ['root']\n", r"policy.keys\[0\].roles: expected list of roles"),
-        ("[modules.append]\nversion = '1'\n", "modules.append.path: missing: its bytecode"),
+        ("[modules.append]\nversion = '1'\n", "modules.append.path: missing: its bytecode, or"),
         ("[modules.'A b']\npath = 'x'\n", "modules.A b: expected a name of 1 to 63"),
         ("[modules.append]\npath = 'x'\n[modules.append.limits]\nfuel = 0\n", "modules.append.limits.fuel: expected"),
         ("[updates]\nurl = 'https://x'\n", "updates.root: missing: the repository's first root metadata"),

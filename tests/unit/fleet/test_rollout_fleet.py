@@ -48,7 +48,15 @@ class World:
                 member.tick(deployments)
 
     def views(self) -> list[DeviceView]:
-        return [member.view(self.registry) for member in self.members]
+        for member in self.members:
+            member.view(self.registry)
+        return list(self.registry.all().values())
+
+    def remove(self, member: FleetMember) -> None:
+        """As ``waspi device remove``: nothing retained of it stays."""
+        self.members.remove(member)
+        assert self.registry.presence(member.id, b"")
+        assert self.registry.reported(member.id, b"")
 
     def begin(self, plan: RolloutPlan = PLAN) -> Rollout:
         return Rollout.begin(self.site.repository, plan, self.now)
@@ -160,6 +168,22 @@ def test_it_pauses_while_devices_are_lost_and_goes_on_when_they_are_back(tmp_pat
         member.online = True
     world.finish(rollout)
     assert rollout.record.phase is Phase.DONE
+
+
+def test_devices_that_are_removed_are_waited_for_no_longer(tmp_path: Path) -> None:
+    world = World(tmp_path, fleet(60))
+    rollout = world.begin()
+    world.finish(rollout, until=lambda: rollout.record.phase is Phase.SOAKING and str(rollout.record.present) == "50%")
+    lost = [each for each in world.members if rollout.record.selection.holds(each.id, "append@2.0.0")][:5]
+    for member in lost:
+        member.online = False
+    assert world.step(rollout) is Phase.PAUSED
+    for member in lost:
+        world.remove(member)
+    world.finish(rollout)
+    assert rollout.record.phase is Phase.DONE
+    assert world.running() == {"2.0.0": 55}
+    assert world.census.counts["lost"] == 0
 
 
 def test_devices_that_were_away_all_the_time_do_not_count(tmp_path: Path) -> None:

@@ -165,5 +165,12 @@ def test_a_key_without_roles() -> None:
 def test_the_page_lists_every_test_and_no_other() -> None:
     chapter = PAGE.read_text().partition("## What a key may do")[2].partition("\n## ")[0]
     listed = re.findall(r"`(test_\w+)`", chapter)
-    here = [name for name in globals() if name.startswith("test_") and "page" not in name]
+    here = [name for name in globals() if name.startswith("test_") and "_page_" not in name]
     assert sorted(listed) == sorted(here)
+
+
+def test_the_page_names_tests_that_exist() -> None:
+    tests = "\n".join(path.read_text() for path in (PAGE.parents[1] / "tests").rglob("test_*.py"))
+    named = re.findall(r"`(test_\w+)`", PAGE.read_text())
+    assert len(named) > 20
+    assert [name for name in named if f"def {name}(" not in tests] == []
