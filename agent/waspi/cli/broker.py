@@ -14,7 +14,7 @@ from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
 from waspi.cli.json_option import JsonOption
 from waspi.errors import UsageError
-from waspi.fleet.broker_folder import BrokerFolder, MemberKind, issue_server
+from waspi.fleet.broker_folder import PROGRAM, SERVICE, BrokerFolder, MemberKind, issue_server
 from waspi.fleet.broker_plan import BrokerPlan
 from waspi.protocol.ids import check_id
 
@@ -120,7 +120,10 @@ def config(
     if reloaded:
         note("the broker has read it again")
     else:
-        note(f"start it: mosquitto -c {folder / 'mosquitto.conf'}")
+        note(f"start it: {PROGRAM} -c {folder / 'mosquitto.conf'}")
+        drop_in = "/etc/systemd/system/mosquitto.service.d/waspi.conf"
+        note(f"or as a service: sudo install -D -m 644 {folder / SERVICE} {drop_in}")
+        note("                 sudo systemctl daemon-reload && sudo systemctl restart mosquitto")
         note(how_to_reload(folder))
     note(f"check it: waspi doctor --broker {url} --ca {folder / 'ca.crt'} --cert {member}.crt --key {member}.key")
     return ExitCode.OK

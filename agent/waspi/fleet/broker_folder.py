@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from waspi.errors import OperatorError, UsageError
 from waspi.fleet.authority import Authority, Issued, expiry_of
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from waspi.fleet.broker_plan import BrokerPlan
+
+
+PROGRAM: Final = "/usr/sbin/mosquitto"
+"""Where Debian has it; not in the path of users."""
+SERVICE: Final = "service.conf"
+"""A drop-in for Debian's ``mosquitto.service``."""
 
 
 class MemberKind(StrEnum):
@@ -128,6 +134,8 @@ class BrokerFolder:
             if not authority.revoked_path.exists() and authority.key_path.exists():
                 authority.revoke([])
         write_file(self.path / "mosquitto.conf", configuration(self.plan), PUBLIC)
+        start = f"[Service]\nExecStart=\nExecStart={PROGRAM} -c {self.path / 'mosquitto.conf'}\n"
+        write_file(self.path / SERVICE, start, PUBLIC)
         devices = {each.id: each.groups for each in self.members(MemberKind.DEVICE)}
         operators = [each.id for each in self.members(MemberKind.OPERATOR)]
         write_file(self.path / "acl", access_list(self.plan.fleet, devices, operators), PRIVATE)

@@ -69,6 +69,8 @@ def made(tmp_path: Path) -> MadeBroker:
 def test_mosquitto_starts_with_it_and_lets_the_right_ones_in(made: MadeBroker) -> None:
     assert made.made.code == 0, made.made.err
     assert made.made.document["new"] == ["ops", "pi-1", "pi-2"]
+    drop_in = (made.folder / "service.conf").read_text()
+    assert drop_in == f"[Service]\nExecStart=\nExecStart=/usr/sbin/mosquitto -c {made.folder}/mosquitto.conf\n"
     root = "waspi/v1/default"
     with made.running(), made.echo("operators/ops", made.operator_port) as operator:
         assert operator.comes_back("reply/ops/x", timeout_s=LONG_S) is not None
