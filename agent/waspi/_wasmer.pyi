@@ -44,8 +44,8 @@ class Bounds:
     """What a module may declare before it is compiled; the defaults suit a board with 512 MiB.
 
     They make compile time and memory bounded: a module beyond one of them raises ``ModuleTooLargeError``, which names
-    what was found and the bound. More of them are fixed (types, imports, exports, tables, sections, nesting, branch
-    targets, locals times branches: ``agent/native/src/bounds.rs``).
+    what was found and the bound. More of them are fixed (types, imports, exports, tables, sections, branch targets,
+    locals times branches: ``agent/native/src/bounds.rs``).
     """
 
     def __new__(
@@ -58,8 +58,9 @@ class Bounds:
         params: int = 128,
         memory_bytes: int = 67_108_864,
         table_elements: int = 65_536,
+        nesting: int = 4_096,
         globals: int = 4_096,
-        data_segments: int = 16_384,
+        data_segments: int = 100_000,
         code_bytes: int = 4_194_304,
         compile_ms: int = 60_000,
     ) -> Bounds:
@@ -67,9 +68,10 @@ class Bounds:
 
         ``module_bytes``: the binary, custom sections included. ``functions``: imported ones included. ``body_bytes``,
         ``locals``: of one function. ``params``: of one function type. ``memory_bytes``: initial linear memory.
-        ``table_elements``: initial elements of all tables, and elements of one segment. ``data_segments``: data or
-        element segments. ``code_bytes``: all function bodies. ``compile_ms``: milliseconds after which compiling is
-        given up with ``CompileError``, looked at after each function.
+        ``table_elements``: initial elements of all tables, and elements of one segment. ``nesting``: blocks within
+        blocks of one function. ``data_segments``: data or element segments. ``code_bytes``: all function bodies.
+        ``compile_ms``: milliseconds after which compiling is given up with ``CompileError``, looked at after each
+        function.
         """
     @property
     def module_bytes(self) -> int: ...
@@ -85,6 +87,8 @@ class Bounds:
     def memory_bytes(self) -> int: ...
     @property
     def table_elements(self) -> int: ...
+    @property
+    def nesting(self) -> int: ...
     @property
     def globals(self) -> int: ...
     @property
@@ -164,11 +168,20 @@ class Module:
     """A compiled module, free of guest state; may be shared between threads."""
 
     @staticmethod
-    def compile(wasm: Buffer, *, bounds: Bounds | None = None, target: str | None = None) -> Module:
+    def compile(
+        wasm: Buffer,
+        *,
+        bounds: Bounds | None = None,
+        target: str | None = None,
+        abi: tuple[str, str, str] | None = None,
+    ) -> Module:
         """Check the bounds, validate, link, strip custom sections and compile.
 
         Raises ``InvalidModuleError``, ``UnsupportedFeatureError``, ``ModuleTooLargeError``, ``LinkError`` (an import
         that the host does not offer), ``CompileError``. Wants one thread for the compiler.
+
+        With ``abi``, the names of memory, alloc and entry, it also raises what :meth:`check_abi` raises, before it
+        compiles anything.
 
         With ``target``, one of :data:`TARGETS`, the code is for another machine: ``aarch64-unknown-linux-gnu`` or
         ``x86_64-unknown-linux-gnu``, with no processor features beyond those that every such board has (``neon``, that

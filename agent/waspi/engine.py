@@ -132,7 +132,7 @@ def run(
     options = RunOptions(limits=limits, canceller=canceller, trace=trace, environment=environment)
     if isinstance(module, Module):
         return module.run(input, abi=abi, **options)
-    return Module.compile(module, abi=abi).run(input, **options)
+    return Module._compiled(module, abi, check=True).run(input, **options)  # noqa: SLF001 - its own module
 
 
 class Module:
@@ -156,18 +156,33 @@ class Module:
     ) -> Self:
         """Check, validate and compile; ``source`` as in :func:`run`, ``abi`` is kept for the runs.
 
-        Raises a :class:`ModuleError` or :class:`CompileError`; custom sections (debug information) are dropped first.
+        Raises a :class:`ModuleError` or :class:`CompileError`, and with an ``abi`` also an :class:`AbiError`, before
+        anything is compiled; custom sections (debug information) are dropped first.
 
         ``target``: triple of another kind of machine, for example ``aarch64-unknown-linux-gnu``; the module can then
         only be serialized, for :meth:`load` there. Raises :class:`UsageError` for one that it cannot compile for.
 
         Of a script nothing is compiled: the first run says whether it parses. ``bounds`` are for Wasm.
         """
+        return cls._compiled(source, abi, bounds=bounds, target=target, check=abi is not None)
+
+    @classmethod
+    def _compiled(
+        cls,
+        source: Buffer | str | PathLike[str],
+        abi: AbiSource,
+        *,
+        check: bool,
+        bounds: Bounds | None = None,
+        target: str | None = None,
+    ) -> Self:
         name = os.fspath(source) if isinstance(source, PathLike) else ""
         description = abi_for_file(abi, name) or DEFAULT_ABI
         if description.format is ModuleFormat.JAVASCRIPT:
             return cls._of_script(source_of(source), description, Path(name).name or "main.js")
-        return cls(_wasmer.Module.compile(wasm_from(source), bounds=bounds, target=target), description)
+        names = (description.memory, description.alloc, description.entry) if check else None
+        native = _wasmer.Module.compile(wasm_from(source), bounds=bounds, target=target, abi=names)
+        return cls(native, description)
 
     @classmethod
     def load(cls, artifact: Buffer | PathLike[str], *, abi: AbiSource = None) -> Self:

@@ -57,14 +57,14 @@ def many_imports() -> bytes:
 
 
 def many_data_segments() -> bytes:
-    """90,000 data segments of one byte."""
-    return guest(more={DATA: vector([b"\0" + CONST + b"\0" + END + b"\x01x"] * 90_000)})
+    """150,000 data segments of one byte."""
+    return guest(more={DATA: vector([b"\0" + CONST + b"\0" + END + b"\x01x"] * 150_000)})
 
 
 def many_elements() -> bytes:
-    """90,000 element segments that write to the same place."""
+    """150,000 element segments that write to the same place."""
     return guest(
-        more={TABLE: vector([b"\x70\0\x01"]), ELEMENT: vector([b"\0" + CONST + b"\0" + END + b"\x01\0"] * 90_000)}
+        more={TABLE: vector([b"\x70\0\x01"]), ELEMENT: vector([b"\0" + CONST + b"\0" + END + b"\x01\0"] * 150_000)}
     )
 
 

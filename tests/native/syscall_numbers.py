@@ -144,3 +144,5 @@ _COLUMN = {"x86_64": 0, "aarch64": 1, "armv7l": 2}[platform.machine()]
 
 NUMBERS: dict[str, int] = {name: number for name, row in _NUMBERS.items() if (number := row[_COLUMN]) is not None}
 """The numbers of this machine, calls that it lacks left out."""
+GETRANDOM = (318, 278, 384)[_COLUMN]
+"""A call that every role may make."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from tests.native.seccomp_here import needs_seccomp
 from tests.native.wat import LIMITS, compile_wat
 from waspi.errors import TimeLimitError
 
 MODULE = "wasi_snapshot_preview1"
+ROOT = Path(__file__).parents[2]
 BADF, FAULT, INVAL, NOTSUP, SPIPE = 8, 21, 28, 58, 70
 
 # Name, parameters, errno on stdout's descriptor (or with zeros for the rest), errno on descriptor 9.
@@ -214,3 +219,72 @@ def test_fault_25_random_in_a_loop_is_stopped() -> None:
     text = text.replace("(i32.store (local.get $ptr)", f"(loop (drop {call_it}) (br 0)) (i32.store (local.get $ptr)")
     with pytest.raises(TimeLimitError):
         compile_wat(text).run(b"", time_ms=30)
+
+
+NO_RANDOM = """
+import ctypes, struct, sys
+from tests.native.syscall_numbers import GETRANDOM
+from tests.native.wat import compile_wat
+from waspi import errors
+from waspi import _wasmer
+wasi = compile_wat('''(module (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+  (memory (export "memory") 1) (func (export "alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "append") (param i32 i32) (result i32)
+    (i32.store (local.get 0) (call $random (i32.const 0) (i32.const 8))) (i32.const 4)))''')
+seed = compile_wat('''(module (import "env" "seed" (func $seed (result f64)))
+  (memory (export "memory") 1) (func (export "alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "append") (param i32 i32) (result i32) (drop (call $seed)) (i32.const 0)))''')
+libc = ctypes.CDLL(None, use_errno=True)
+# Load the number of the call; answer getrandom with EIO, allow the rest (seccomp(2)).
+filter_ = b"".join(struct.pack("HBBI", *line) for line in
+    [(0x20, 0, 0, 0), (0x15, 0, 1, GETRANDOM), (0x06, 0, 0, 0x00050005), (0x06, 0, 0, 0x7FFF0000)])
+buffer = ctypes.create_string_buffer(filter_)
+program = struct.pack("HxxxxxxP" if struct.calcsize("P") == 8 else "HxxP", 4, ctypes.addressof(buffer))
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, program, 0, 0) == 0
+assert int.from_bytes(wasi.run(b"", time_ms=5_000).output, "little") == 29  # EIO
+try:
+    seed.run(b"", time_ms=5_000)
+except errors.AbortTrap as error:
+    print(error.message)
+"""
+
+
+@needs_seccomp
+def test_a_device_without_random_numbers_says_so() -> None:
+    """getrandom fails for good: the guest gets an error, and no host function goes round for ever."""
+    command = [sys.executable, "-c", NO_RANDOM]
+    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "this device gives no random numbers: Input/output error" in done.stdout
+
+
+def test_the_monotonic_clock_begins_at_zero_whatever_thread_reads_it_first() -> None:
+    """Threads that race for the first look must not get a time from before it, which is one of 500 years."""
+    text = """
+import threading
+from tests.native.wat import compile_wat
+module = compile_wat('''(module
+  (import "wasi_snapshot_preview1" "clock_time_get" (func $time (param i32 i64 i32) (result i32)))
+  (memory (export "memory") 1) (func (export "alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "append") (param i32 i32) (result i32)
+    (drop (call $time (i32.const 1) (i64.const 0) (local.get 0))) (i32.const 8)))''')
+barrier, times = threading.Barrier(8), []
+def look():
+    barrier.wait()
+    times.append(int.from_bytes(module.run(b"").output, "little"))
+threads = [threading.Thread(target=look) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert len(times) == 8 and max(times) < 60 * 10**9, times
+"""
+    for _ in range(5):
+        done = subprocess.run([sys.executable, "-c", text], check=False, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+def test_emscripten_s_note_of_growth_is_taken() -> None:
+    text = """(module (import "env" "emscripten_notify_memory_growth" (func $note (param i32)))
+      (memory (export "memory") 1) (func (export "alloc") (param i32) (result i32) (i32.const 1024))
+      (func (export "append") (param i32 i32) (result i32)
+        (drop (memory.grow (i32.const 1))) (call $note (i32.const 0)) (memory.size)))"""
+    assert compile_wat(text).run(b"xx").output == b"xx"

@@ -35,7 +35,7 @@ fn abort(_: &mut Host, memory: View, args: &[u64]) -> Result<u64, Halt> {
 /// Seed of `Math.random`; a finite number, as `Math.seedRandom` wants one.
 fn seed(_: &mut Host, _: View, _: &[u64]) -> Result<u64, Halt> {
     let mut bytes = [0_u8; 8];
-    wasi::random(&mut bytes);
+    wasi::random(&mut bytes).map_err(|error| Halt::Abort(format!("this device gives no random numbers: {error}")))?;
     Ok((u64::from_le_bytes(bytes) as f64).to_bits())
 }
 

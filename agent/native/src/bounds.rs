@@ -4,8 +4,6 @@ use pyo3::prelude::*;
 
 use crate::fault::{Fault, Kind};
 
-/// Nested blocks in one function; compilers emit tens.
-pub const NESTING: u32 = 1_000;
 /// Targets of all `br_table`s in one function.
 pub const BRANCH_TARGETS: u64 = 65_536;
 /// Locals times ways through one function (blocks, branches, targets): what SSA form may cost in time and memory.
@@ -48,6 +46,8 @@ pub struct Bounds {
     #[pyo3(get)]
     pub table_elements: u64,
     #[pyo3(get)]
+    pub nesting: u64,
+    #[pyo3(get)]
     pub globals: u64,
     #[pyo3(get)]
     pub data_segments: u64,
@@ -67,8 +67,9 @@ impl Default for Bounds {
             params: 128,
             memory_bytes: 64 << 20,
             table_elements: 65_536,
+            nesting: 4_096,
             globals: 4_096,
-            data_segments: 16_384,
+            data_segments: 100_000,
             code_bytes: 4 << 20,
             compile_ms: 60_000,
         }
@@ -79,8 +80,8 @@ impl Default for Bounds {
 impl Bounds {
     #[new]
     #[pyo3(signature = (*, module_bytes = 16_777_216, functions = 20_000, body_bytes = 262_144, locals = 4_096,
-                        params = 128, memory_bytes = 67_108_864, table_elements = 65_536, globals = 4_096,
-                        data_segments = 16_384, code_bytes = 4_194_304, compile_ms = 60_000))]
+                        params = 128, memory_bytes = 67_108_864, table_elements = 65_536, nesting = 4_096,
+                        globals = 4_096, data_segments = 100_000, code_bytes = 4_194_304, compile_ms = 60_000))]
     #[allow(clippy::too_many_arguments)] // each is a keyword with a default in Python
     fn new(
         module_bytes: u64,
@@ -90,6 +91,7 @@ impl Bounds {
         params: u64,
         memory_bytes: u64,
         table_elements: u64,
+        nesting: u64,
         globals: u64,
         data_segments: u64,
         code_bytes: u64,
@@ -103,6 +105,7 @@ impl Bounds {
             params,
             memory_bytes,
             table_elements,
+            nesting,
             globals,
             data_segments,
             code_bytes,
@@ -113,7 +116,7 @@ impl Bounds {
     fn __repr__(&self) -> String {
         format!(
             "Bounds(module_bytes={}, functions={}, body_bytes={}, locals={}, params={}, memory_bytes={}, \
-             table_elements={}, globals={}, data_segments={}, code_bytes={}, compile_ms={})",
+             table_elements={}, nesting={}, globals={}, data_segments={}, code_bytes={}, compile_ms={})",
             self.module_bytes,
             self.functions,
             self.body_bytes,
@@ -121,6 +124,7 @@ impl Bounds {
             self.params,
             self.memory_bytes,
             self.table_elements,
+            self.nesting,
             self.globals,
             self.data_segments,
             self.code_bytes,

@@ -19,7 +19,7 @@ pub fn on() -> WasmFeatures {
 }
 
 /// Everything else, by the name that its proposal has.
-const OFF: [(WasmFeatures, &str); 16] = [
+const OFF: [(WasmFeatures, &str); 17] = [
     (WasmFeatures::THREADS, "threads"),
     (WasmFeatures::MEMORY64, "memory64"),
     (WasmFeatures::MULTI_MEMORY, "multi-memory"),
@@ -36,12 +36,14 @@ const OFF: [(WasmFeatures, &str); 16] = [
     (WasmFeatures::SHARED_EVERYTHING_THREADS.union(WasmFeatures::THREADS), "shared-everything threads"),
     (WasmFeatures::MEMORY_CONTROL, "memory control"),
     (WasmFeatures::COMPACT_IMPORTS, "compact imports"),
+    (WasmFeatures::all(), "several features of newer WebAssembly"),
 ];
 
 /// Whether `error` is about a feature that is off, and which; else the module is plainly invalid.
 ///
 /// The module is validated once more for each feature that is off, up to the error and without the function bodies
-/// before it: the feature that moves the error is the one the module needs.
+/// before it: the feature that moves the error forward is the one the module needs. (One that only changes its words is not:
+/// a byte that is nothing at all may be read as the beginning of something else.)
 pub fn explain(wasm: &[u8], error: &BinaryReaderError) -> Fault {
     // What wasmparser says where its SIMD is not compiled in: with the interpreter alone.
     if error.message().starts_with("unexpected SIMD opcode") {
@@ -51,9 +53,9 @@ pub fn explain(wasm: &[u8], error: &BinaryReaderError) -> Fault {
         if on().contains(feature) {
             continue;
         }
-        match error_near(wasm, on() | feature, error.offset()) {
-            Some(other) if other.offset() == error.offset() && other.message() == error.message() => {}
-            _ => return unsupported(name).at(error.offset() as u64),
+        let found = error_near(wasm, on() | feature, error.offset());
+        if found.is_none_or(|other| other.offset() > error.offset()) {
+            return unsupported(name).at(error.offset() as u64);
         }
     }
     let offset = error.offset() as u64;
@@ -96,4 +98,16 @@ pub fn unsupported(name: &str) -> Fault {
         Kind::UnsupportedFeature,
         format!("the module needs {name}, which waspi has switched off: build it without"),
     )
+}
+
+/// Whether the bytes begin a component: layer 1 of the binary format (component model, "Binary.md").
+pub fn is_component(wasm: &[u8]) -> bool {
+    wasm.starts_with(b"\0asm") && wasm.get(6..8) == Some(&[1, 0])
+}
+
+/// The fault for a component, whatever is in it.
+pub fn component() -> Fault {
+    let message = "this is a component (the component model), waspi runs core modules: build for wasm32-wasip1 or \
+                   wasm32-unknown-unknown, or without the step that wraps the core module";
+    Fault::new(Kind::UnsupportedFeature, message)
 }

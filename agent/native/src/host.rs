@@ -10,7 +10,7 @@ use wasmparser::{FuncType, ValType};
 use crate::fault::Kind;
 use crate::log::Log;
 use crate::watchdog::Slot;
-use crate::{assemblyscript, guest_calls, wasi};
+use crate::{assemblyscript, emscripten, guest_calls, wasi};
 
 /// Why the host ends a run.
 #[derive(Clone, Debug)]
@@ -156,5 +156,9 @@ pub const MODULES: [&str; 3] = [wasi::MODULE, assemblyscript::MODULE, guest_call
 
 /// All offers.
 pub fn offers() -> impl Iterator<Item = &'static Offer> {
-    wasi::OFFERS.iter().chain(assemblyscript::OFFERS.iter()).chain(guest_calls::OFFERS.iter())
+    wasi::OFFERS
+        .iter()
+        .chain(assemblyscript::OFFERS.iter())
+        .chain(emscripten::OFFERS.iter())
+        .chain(guest_calls::OFFERS.iter())
 }

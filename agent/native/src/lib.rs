@@ -10,6 +10,7 @@ mod bounds;
 mod buffer;
 mod canceller;
 mod dialogue;
+mod emscripten;
 mod ending;
 mod engine;
 mod fault;
@@ -54,6 +55,9 @@ fn strip_module<'py>(py: Python<'py>, wasm: &Bound<'py, PyAny>) -> PyResult<Boun
     let lent = Lent::new(wasm)?;
     let bytes = lent.stable(py)?;
     let stripped = guarded(|| {
+        if features::is_component(&bytes) {
+            return Err(features::component());
+        }
         strip::strip(&bytes).map_err(|error| {
             Fault::new(
                 Kind::InvalidModule,

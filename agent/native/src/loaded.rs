@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
+use crate::abi::Abi;
 use crate::artifact::Artifact;
 use crate::bounds::Bounds;
 use crate::engine::{Compiled, Program, link};
@@ -31,13 +32,18 @@ impl Loaded {
     /// Survey, link, strip and compile, in this order: nothing is compiled that could not run.
     ///
     /// With a `target` it is compiled for the least machine of that triple, and can only be serialized.
-    pub fn compile(wasm: &[u8], bounds: &Bounds, target: Option<&str>) -> Result<Self, Fault> {
+    ///
+    /// With an `abi` its exports are checked before anything is compiled, too.
+    pub fn compile(wasm: &[u8], bounds: &Bounds, target: Option<&str>, abi: Option<&Abi>) -> Result<Self, Fault> {
         let machine = target.map_or_else(|| Ok(Compiled::host()), Compiled::target)?;
         let deadline = Instant::now() + Duration::from_millis(bounds.compile_ms);
         survey(wasm, bounds)?;
         let read = |error: wasmparser::BinaryReaderError| Fault::new(Kind::InvalidModule, error.message());
         let shape = Shape::read(wasm).map_err(read)?;
         let imports = link(&shape)?;
+        if let Some(abi) = abi {
+            abi.check(&shape)?;
+        }
         let skeleton = shape.skeleton(wasm).map_err(read)?;
         let stripped = strip(wasm).map_err(read)?;
         let program = compile(&stripped.wasm, imports, &machine, deadline)?;

@@ -54,18 +54,20 @@ fn run_once(
 #[pymethods]
 impl Module {
     #[staticmethod]
-    #[pyo3(signature = (wasm, *, bounds = None, target = None))]
+    #[pyo3(signature = (wasm, *, bounds = None, target = None, abi = None))]
     fn compile(
         py: Python<'_>,
         wasm: &Bound<'_, PyAny>,
         bounds: Option<&Bound<'_, Bounds>>,
         target: Option<&str>,
+        abi: Option<(String, String, String)>,
     ) -> PyResult<Self> {
         let lent = Lent::new(wasm)?;
         let bytes = lent.stable(py)?;
         let bytes: &[u8] = &bytes;
         let bounds = bounds.map(|bounds| *bounds.get()).unwrap_or_default();
-        let loaded = py.detach(|| guarded(|| Loaded::compile(bytes, &bounds, target)));
+        let abi = abi.map(|(memory, alloc, entry)| Abi { memory, alloc, entry, headroom: 0 });
+        let loaded = py.detach(|| guarded(|| Loaded::compile(bytes, &bounds, target, abi.as_ref())));
         loaded.map(Self::from).map_err(|fault| raise(py, fault))
     }
 

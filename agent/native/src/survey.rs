@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use wasmparser::{
-    BinaryReaderError, Encoding, FuncValidator, FuncValidatorAllocations, FunctionBody, Operator, Parser, Payload,
-    TypeRef, ValidPayload, Validator, ValidatorResources, WasmFeatures,
+    BinaryReaderError, FuncValidator, FuncValidatorAllocations, FunctionBody, Operator, Parser, Payload, TypeRef,
+    ValidPayload, Validator, ValidatorResources, WasmFeatures,
 };
 
 use crate::bounds::{self, Bounds, fixed, within};
@@ -16,6 +16,9 @@ const PAGE: u64 = 65_536;
 
 /// Check `wasm` against the bounds and validate it with the features that waspi has switched on.
 pub fn survey(wasm: &[u8], bounds: &Bounds) -> Result<(), Fault> {
+    if features::is_component(wasm) {
+        return Err(features::component());
+    }
     within("bytes", wasm.len() as u64, bounds.module_bytes)?;
     if !wasm.starts_with(b"\0asm") {
         let hint = if wasm.is_empty() { "it is empty" } else { "it does not start with \\0asm" };
@@ -112,9 +115,6 @@ impl Survey<'_> {
             fixed("sections", self.sections, bounds::SECTIONS.into())?;
         }
         match payload {
-            Payload::Version { encoding: Encoding::Component, .. } => {
-                return Err(features::unsupported("the component model").into());
-            }
             Payload::TypeSection(section) => {
                 fixed("types", section.count().into(), bounds::TYPES.into())?;
                 for group in section.clone() {
@@ -236,7 +236,7 @@ impl Survey<'_> {
                 Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
                     ways += 1;
                     let depth = validator.control_stack_height();
-                    fixed("nested blocks", depth.into(), bounds::NESTING.into()).map_err(here)?;
+                    within("nested blocks in one function", depth.into(), self.bounds.nesting).map_err(here)?;
                     loops += u64::from(matches!(operator, Operator::Loop { .. }));
                     fixed("loops in one function", loops, bounds::LOOPS).map_err(here)?;
                 }

@@ -14,6 +14,7 @@ pub mod errno {
     pub const BADF: u64 = 8;
     pub const FAULT: u64 = 21;
     pub const INVAL: u64 = 28;
+    pub const IO: u64 = 29;
     pub const NOTSUP: u64 = 58;
     pub const SPIPE: u64 = 70;
 }
@@ -189,18 +190,28 @@ fn random_get(host: &mut Host, memory: View, args: &[u64]) -> Result<u64, Halt> 
             return Err(Halt::Stopped);
         }
         let part = &mut chunk[..(length - start).min(4_096) as usize];
-        random(part);
+        if random(part).is_err() {
+            return Ok(errno::IO);
+        }
         memory.write(address + start, part);
     }
     Ok(errno::SUCCESS)
 }
 
-/// Fill `bytes` from the kernel (getrandom(2)).
-pub fn random(bytes: &mut [u8]) {
+/// Fill `bytes` from the kernel (getrandom(2)), or say why it gives none.
+pub fn random(bytes: &mut [u8]) -> std::io::Result<()> {
     let mut done = 0;
     while done < bytes.len() {
         // SAFETY: the pointer and the length describe the rest of `bytes`.
         let got = unsafe { libc::getrandom(bytes[done..].as_mut_ptr().cast(), bytes.len() - done, 0) };
-        done += usize::try_from(got).unwrap_or(0);
+        if let Ok(got) = usize::try_from(got) {
+            done += got;
+            continue;
+        }
+        let error = std::io::Error::last_os_error();
+        if error.kind() != std::io::ErrorKind::Interrupted {
+            return Err(error);
+        }
     }
+    Ok(())
 }

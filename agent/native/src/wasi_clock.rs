@@ -28,7 +28,8 @@ fn now(clock: u64) -> Option<u64> {
 fn monotonic() -> u64 {
     static START: OnceLock<u64> = OnceLock::new();
     let now = watchdog::now();
-    now - START.get_or_init(|| now)
+    // Another thread may have read the clock later and stored it first.
+    now.saturating_sub(*START.get_or_init(|| now))
 }
 
 pub fn clock_res_get(_: &mut Host, memory: View, args: &[u64]) -> Result<u64, Halt> {

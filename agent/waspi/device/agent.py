@@ -100,6 +100,7 @@ class Agent:
                 idle_s=config.queue.idle_s,
                 memory_bytes=config.limits.memory_bytes or 0,
                 module_memory_bytes=config.limits.memory_bytes or 0,
+                bounds=config.bounds,
                 require=frozenset(config.policy.require),
             ),
             self.on_done,

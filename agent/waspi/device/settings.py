@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from waspi.device.config_key import (
     Form,
@@ -38,7 +38,7 @@ from waspi.mqtt.settings import LinkSettings, Tls, Will
 from waspi.protocol.policy import InlinePolicy, InputLimits, JobsPolicy, Policy
 from waspi.protocol.response_topic import DEFAULT_PREFIXES
 from waspi.protocol.trust import Role, TrustedKey
-from waspi.sandbox.settings import PoolSettings
+from waspi.sandbox.settings import ModuleBounds, PoolSettings
 
 if TYPE_CHECKING:
     from waspi.updates.settings import UpdatesConfig  # loaded by devices that take updates
@@ -208,6 +208,27 @@ UPDATES = Section(
 )
 
 
+def _bound(name: str, high: int, comment: str, *, key: str = "", unit: int = 1) -> Any:  # noqa: ANN401 - a key
+    """A bound whose default is the sandbox's."""
+    return whole(default_of(ModuleBounds, name) // unit, 1, high, comment, key=key, unit=unit)
+
+
+BOUNDS = Section(
+    ModuleBounds,
+    module_bytes=_bound("module_bytes", 256, "a module", key="module_mib", unit=MIB),
+    code_bytes=_bound("code_bytes", 256, "all of its functions", key="code_mib", unit=MIB),
+    functions=_bound("functions", 1_000_000, "imported ones included"),
+    body_bytes=_bound("body_bytes", 256 * KIB, "one function", key="body_kib", unit=KIB),
+    locals=_bound("locals", 50_000, "of one function"),
+    params=_bound("params", 1_000, "of one function type"),
+    nesting=_bound("nesting", 100_000, "blocks within blocks of one function"),
+    table_elements=_bound("table_elements", 10_000_000, "initial elements of all tables"),
+    globals=_bound("globals", 1_000_000, "of one module"),
+    data_segments=_bound("data_segments", 100_000, "data segments, and element segments"),
+    compile_ms=_bound("compile_ms", 3_600_000, "until compiling is given up; meanwhile no other module is compiled"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class BrokerConfig:
     """``[broker]``: where the broker is and how the session behaves."""
@@ -365,6 +386,9 @@ class Config:
     broker: BrokerConfig = table(BrokerConfig)
     policy: PolicyConfig = table(PolicyConfig)
     limits: Limits = table(_limits(DEFAULT_LIMITS), "of one run; a job may ask for less, never for more")
+    bounds: ModuleBounds = table(
+        BOUNDS, "what a module may declare, or it is refused before it is compiled; what is hostile costs as much"
+    )
     queue: QueueConfig = table(QueueConfig)
     budget: BudgetConfig = table(BudgetConfig, "of all jobs together; a spent budget delays jobs, 0 is no bound")
     journal: JournalConfig = table(JournalConfig)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -121,16 +122,14 @@ class CompileQueue:
             self._finish(self._taken(), as_job_error(error))
             child.leave(deadline=self._clock() + _LEAVE_S)
             return
-        bounds = {
-            "module_bytes": str(self._settings.module_bytes),
-            "memory_bytes": str(self._settings.module_memory_bytes),
-        }
+        bounds = {name: str(bound) for name, bound in asdict(self._settings.bounds).items()}
+        bounds["memory_bytes"] = str(self._settings.module_memory_bytes)
         child.ask(
             frame.COMPILE,
             (frame.pack_table(bounds),),
             max_answer=frame.ARTIFACT_HEAD.size + self._settings.artifact_bytes,
             fd=fd,
-            within_s=self._settings.compile_ms / 1000,
+            within_s=self._settings.bounds.compile_ms / 1000,
         )
 
     def answered(self, child: Supervisor, kind: int, body: memoryview) -> Callable[[], None]:
@@ -195,7 +194,7 @@ class CompileQueue:
         if not child.started:
             return as_job_error(WorkerError(f"the compiler {child.reason} before it came up"))
         if child.timed_out:
-            limit = self._settings.compile_ms
+            limit = self._settings.bounds.compile_ms
             return as_job_error(
                 CompileError(f"compiling took longer than {limit} ms; simplify the module or raise the device's bound")
             )

@@ -22,10 +22,7 @@ def compile_module(body: memoryview, wasm_fd: int | None, artifact_bytes: int) -
     if wasm_fd is None:
         raise CompileError("no module came with the request; this is a fault in waspi, report it")
     bounds = {key: int(value) for key, value in frame.unpack_table(bytes(body)).items()}
-    module = _wasmer.Module.compile(
-        read_fd(wasm_fd),
-        bounds=_wasmer.Bounds(module_bytes=bounds["module_bytes"], memory_bytes=bounds["memory_bytes"]),
-    )
+    module = _wasmer.Module.compile(read_fd(wasm_fd), bounds=_wasmer.Bounds(**bounds))
     artifact = module.serialize()
     if len(artifact) > artifact_bytes:
         raise CompileError(

@@ -62,6 +62,34 @@ class Isolation(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ModuleBounds:
+    """What a module may declare, or it is not compiled: as in ``waspi._wasmer.Bounds``, with the same defaults."""
+
+    module_bytes: int = 16 * MIB
+    """Bytes of one module's Wasm."""
+    code_bytes: int = 4 * MIB
+    """Bytes of all function bodies."""
+    functions: int = 20_000
+    """Functions, imported ones included."""
+    body_bytes: int = 256 * 1024
+    """Bytes of one function."""
+    locals: int = 4_096
+    """Locals of one function."""
+    params: int = 128
+    """Parameters of one function type."""
+    nesting: int = 4_096
+    """Blocks within blocks of one function."""
+    table_elements: int = 65_536
+    """Initial elements of all tables."""
+    globals: int = 4_096
+    """Globals."""
+    data_segments: int = 100_000
+    """Data segments, and element segments."""
+    compile_ms: int = 30_000
+    """Milliseconds that one compilation may take; meanwhile no other module is compiled."""
+
+
+@dataclass(frozen=True, slots=True)
 class PoolSettings:
     """How many workers, how long, how large. The defaults suit a board with 512 MiB and more."""
 
@@ -88,12 +116,10 @@ class PoolSettings:
     """RLIMIT_AS of the compiler; 0: none."""
     compile_cpu_s: int = 60
     """RLIMIT_CPU of the compiler, seconds."""
-    compile_ms: int = 30_000
-    """Milliseconds that one compilation may take; meanwhile no other module is compiled."""
     artifact_bytes: int = 64 * MIB
     """Bytes of one compiled module."""
-    module_bytes: int = 16 * MIB
-    """Bytes of one module's Wasm."""
+    bounds: ModuleBounds = ModuleBounds()
+    """What a module may declare."""
     module_memory_bytes: int = 64 * MIB
     """Bytes of memory that a module may declare as its minimum."""
     forget_failed_s: float = 60.0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.guests.conftest import guests  # noqa: F401 - a fixture: builds the guests once
-from waspi.sandbox.settings import PoolSettings
+from waspi.sandbox.settings import ModuleBounds, PoolSettings
 
 from .rig import FAKE, Rig, children, open_fds, put_artifact
 
@@ -50,5 +50,5 @@ def fake(rigs: Callable[..., Rig]) -> Callable[..., tuple[Rig, str]]:
 @pytest.fixture(scope="module")
 def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """One rig with one real worker for a whole file: what one guest leaves behind meets the next."""
-    with Rig(tmp_path_factory.mktemp("cell"), PoolSettings(size=1, compile_ms=5_000)) as rig:
+    with Rig(tmp_path_factory.mktemp("cell"), PoolSettings(size=1, bounds=ModuleBounds(compile_ms=5_000))) as rig:
         yield rig

@@ -15,7 +15,7 @@ from waspi.model.abi import DEFAULT_ABI, Abi
 from waspi.model.limits import DEFAULT_LIMITS, Limits
 from waspi.model.result import ModuleOrigin
 from waspi.model.state import JobState
-from waspi.sandbox.settings import PoolSettings
+from waspi.sandbox.settings import ModuleBounds, PoolSettings
 
 from .rig import children
 
@@ -315,3 +315,15 @@ def test_a_worker_without_address_space_says_so_and_runs_the_next_job(rigs: Call
     small = put(rig, guests)
     assert rig.run(small, b"x", limits=Limits(memory_bytes=1 << 20, time_ms=20_000)).outputs == (b"x" + SUFFIX,)
     assert rig.pids() == pids
+
+
+def test_bounds_of_modules_reach_the_compiler(rigs: Callable[..., Rig]) -> None:
+    rig = rigs(PoolSettings(size=1, bounds=ModuleBounds(functions=2, data_segments=1)))
+    for text, said in [
+        (b"(module (func) (func) (func))", "3 functions, the bound is 2"),
+        (b'(module (memory 1) (data "a") (data "b"))', "2 data segments, the bound is 1"),
+    ]:
+        done = rig.run(rig.cache.put(wat2wasm(text)), b"")
+        assert done.error is not None
+        assert done.error.kind == "module-too-large"
+        assert said in done.error.message
