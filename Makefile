@@ -4,7 +4,7 @@ PY := .venv/bin/python
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 TARGET ?=
 
-.PHONY: help setup demo demo-ota test test-wasmi conformance check format docs bench fuzz fuzz-engine attack soak wheel release cross test-arm test-boot version lock clean
+.PHONY: help setup demo demo-ota test test-wasmi conformance check format docs bench fuzz fuzz-engine attack simulate soak wheel release cross test-arm test-boot version lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ fuzz-engine: setup ## Modules made at random, on Wasmer and wasmi against wasmti
 
 attack: setup ## Attack a running agent: captured workers and compilers, hostile members (ATTACK="NAME..." for some)
 	@$(PY) -m tests.attack $(ATTACK)
+
+simulate: setup ## The whole agent, simulated: SEEDS=N runs (3000), or SEED=N alone with its log
+	@$(PY) -m tests.simulation.run $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),3000))
 
 soak: setup ## 100,000 jobs with random kills of agent, workers and broker
 	@$(PY) -m tests.crash.soak

@@ -52,6 +52,8 @@ FAULTS = {
     35: "loop hangs: watchdog",
     44: "a thousand failed looks for updates in a row",
     45: "modules never seen, one after the other",
+    46: "an older agent finds a newer journal",
+    48: "a plain output that looks like a result envelope",
     49: "limits that a publisher sets too low, again and again",
 }
 _TEST = re.compile(r"def (?:test_)?fault_(\d\d)_\w+")

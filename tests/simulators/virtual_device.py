@@ -85,6 +85,12 @@ class VirtualDevice:
         agent._selector.close()
         self.disk.drop()
 
+    def stop(self) -> None:
+        """The end of an orderly stop, when there is nothing left to wait for or the grace is over."""
+        if self.link.online:
+            self.broker.link = None
+        self.agent._close()
+
     def turn(self) -> bool:
         """One iteration of the agent's loop, if something is ready or due; whether there was."""
         now = self.time.monotonic()

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.simulation.world import World, quick_folder
 from tests.simulators.virtual_device import DEVICE
-from tests.unit.device.lifecycle import World, quick_folder
 from waspi.device.clock import RELEASED, Clock
 from waspi.model.job import Job
 from waspi.model.module import NamedModule

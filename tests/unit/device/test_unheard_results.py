@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.device.lifecycle import World
+from tests.simulation.world import World
 from waspi.mqtt.message import Outgoing
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ from waspi.sandbox.task import Task
 
 LIMIT_S = 400.0
 """Virtual seconds within which everything has to be answered once nothing fails any more."""
+MOST_DEATHS = 4
+"""Times that a job may take the device down: three that are numbered on the disk, after one that left no trace."""
 BACK_S = 50.0
 """Virtual seconds after the device's connection within which a publisher that was away is back: the device waits 60."""
 
@@ -38,10 +41,14 @@ class Sent:
     body: bytes
     plain: bool = False
     canceled: bool = False
+    fatal: bool = False
+    """Whether each start of it takes the device down."""
     deaths: int = 0
     """Lives of the agent that ended when it had begun (or was counted for that) and its end was not on the disk."""
-    counted: int = 0
-    """Starts of it that were on the disk when the last one ended."""
+    restarts: int = 0
+    """The same, orderly stops included."""
+    numbered: int = 0
+    """Starts of it that were on the disk when the last life ended."""
     answers: list[bytes] = field(default_factory=list)
     states: list[JobState] = field(default_factory=list)
     plain_ids: set[str] = field(default_factory=set)
@@ -54,6 +61,10 @@ class World:
         self.topics = Topics("default")
         self.sent: dict[str, Sent] = {}
         self.conflicts: dict[str, int] = {}
+        self.clock_jumped = False
+        """Whether somebody has set the clock: then an expiry is whatever the device makes of it."""
+        self.doomed = False
+        """Whether a job has begun that takes the device down."""
         self.messages_lost = False
         """Whether the broker lost what it had taken, from or for the device, so that the publisher must ask again."""
         self._connected_at = 0.0
@@ -82,6 +93,17 @@ class World:
             sent = Sent(job, encode_job(job))
         self.sent[name] = sent
         self._deliver(sent)
+
+    def send_fatal(self) -> None:
+        """A job that takes the device down whenever it starts; one in a world is enough."""
+        if not any(each.fatal for each in self.sent.values()):
+            self.send(plain=False, priority=0, lives_s=None)
+            self.sent[f"job-{len(self.sent) - 1}"].fatal = True
+
+    def send_many(self, number: int) -> None:
+        """A burst, as of a publisher that was away."""
+        for _ in range(number):
+            self.send(plain=False, priority=0, lives_s=None)
 
     def send_again(self, index: int) -> None:
         """The same job once more; who sends plainly cannot."""
@@ -156,6 +178,29 @@ class World:
         self.device.time.advance(seconds)
         self.device.turn()
 
+    def jump(self, seconds: float) -> None:
+        """Somebody sets the clock."""
+        self.clock_jumped = True
+        self.device.time.set_wall(self.device.time.wall() + seconds)
+
+    def stop(self) -> None:
+        """An orderly stop, and the next start."""
+        self._check_writer()
+        agent = self.device.agent
+        agent._on_signal(signal.SIGTERM, None)
+        for _ in range(20):
+            if agent._finished():
+                break
+            self.device.link.carry_up()
+            self.device.link.carry_puback()
+            self.device.disk.commit()
+            self.device.time.advance(0.5)
+            agent._step()
+        self._note_deaths(counted=False)
+        self.device.stop()
+        self.device.start()
+        self._watch()
+
     def broker_refuses(self, *, refuses: bool) -> None:
         """Publishes of results are refused, until they are not."""
         self.messages_lost |= refuses  # the refusal of a job is told once, and not kept
@@ -171,18 +216,25 @@ class World:
 
     def crash(self) -> None:
         self._check_writer()
+        self._note_deaths(counted=True)
+        self.device.crash()
+        self.device.start()
+        self._watch()
+
+    def _note_deaths(self, *, counted: bool) -> None:
+        """The agent's life ends: which jobs had begun, and their ends are not on the disk?"""
         open_jobs = [job.id for job in self.device.agent._jobs._jobs.values()]
         began = {task.inputs[0].decode() for task in self.device.starts[self._life :] if task.job_id in open_jobs}
         found = {name: self._journaled(name) for name in self.sent}
         rows = {name: row for name, row in found.items() if row is not None and not row.state.final}
-        self.device.crash()
         self._life = len(self.device.starts)
+        self.doomed = False
         for name, each in self.sent.items():
-            counted = rows[name].attempt if name in rows else 0
-            each.deaths += name in began or counted > each.counted
-            each.counted = max(each.counted, counted)
-        self.device.start()
-        self._watch()
+            begun = name in began
+            numbered = rows[name].attempt if name in rows else 0
+            each.restarts += begun or numbered > each.numbered
+            each.deaths += counted and (begun or numbered > each.numbered)
+            each.numbered = max(each.numbered, numbered)
 
     # --- and must hold ------------------------------------------------------------------------------------------------
 
@@ -220,12 +272,12 @@ class World:
             if not sent.answers:
                 assert sent.plain, f"{name} was never answered"
                 assert self.messages_lost, f"{name} was never answered"
-                assert len(started) <= sent.deaths, f"{name} ran and was never answered"
+                assert len(started) <= sent.restarts, f"{name} ran and was never answered"
                 continue
             assert len(set(sent.states)) == 1, f"{name} ended as {sent.states}"
             if sent.states[0] is not JobState.EXPIRED:  # a refusal says how long ago that was
                 assert len(set(sent.answers)) == 1, f"{name} was answered in {len(set(sent.answers))} ways"
-            assert len(started) <= 1 + sent.deaths, f"{name} was started {len(started)} times"
+            assert len(started) <= 1 + sent.restarts, f"{name} was started {len(started)} times"
             self._check_end(name, sent, started)
         assert reader.queued(10) == []
         assert reader.outbox() == []
@@ -252,13 +304,16 @@ class World:
             assert sent.canceled
         elif state is JobState.EXPIRED:
             assert sent.job.expires_at is not None
-            assert len(started) <= sent.deaths, "it ran, its device lived on, and it has expired"
+            assert len(started) <= sent.restarts, "it ran, its device lived on, and it has expired"
         else:
             assert state is JobState.FAILED
             if not sent.plain:
                 error = decode_result(sent.answers[0]).error
                 assert error is not None
                 assert error.kind != "crashed-device" or sent.deaths > 1, f"{name} is blamed for a crash"
+        if sent.fatal and state is not JobState.CANCELED:
+            assert state is JobState.FAILED, f"{name} takes the device down, and ended as {state}"
+            assert sent.deaths <= MOST_DEATHS, f"{name} has taken the device down {sent.deaths} times"
 
     def _journaled(self, job_id: str) -> JobRow | None:
         return self.device.agent._journal.reader.job(job_id)
@@ -285,9 +340,14 @@ class World:
                 device.step()
                 moved = True
             moved = device.disk.commit() or moved
-            for job_id in list(device.pool.inside):
+            for job_id in [] if self.doomed else list(device.pool.inside):
                 device.pool.finish(job_id)
             moved = device.turn() or moved
+            if self.doomed:
+                self.crash()
+                self.connect()
+                device = self.device
+                moved = True
 
     def _deliver(self, sent: Sent) -> None:
         name = sent.job.id
@@ -330,6 +390,8 @@ class World:
             row = self._journaled(task.job_id)
             assert row is None or not row.state.final, f"{task.job_id} is started, and its end is on the disk"
             submit(task)
+            sent = self.sent.get(task.inputs[0].decode())
+            self.doomed = self.doomed or (sent is not None and sent.fatal)
 
         self.device.pool.submit = watched  # type: ignore[method-assign]
 
@@ -342,5 +404,5 @@ class World:
         elif message.topic == self.topics.device_job(DEVICE) and not message.payload.count(b"conflict"):
             assert message.correlation is not None
             job = self.sent[message.correlation.decode()].job
-            refused = job.expires_at is not None and job.expires_at <= self.device.time.wall()
+            refused = job.expires_at is not None and (job.expires_at <= self.device.time.wall() or self.clock_jumped)
             assert refused or reader.job(job.id) is not None, f"{job.id} is acknowledged and not in the journal"

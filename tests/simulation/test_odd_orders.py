@@ -1,6 +1,6 @@
 """The life of jobs against a model: hypothesis chooses what happens and shrinks what fails.
 
-The same things can happen as in ``test_simulated_network``; here short and odd orders are searched for.
+The same things can happen as in :mod:`tests.simulation.run`; here short and odd orders are searched for.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from tests.unit.device.lifecycle import World, quick_folder
+from tests.simulation.world import World, quick_folder
 
 INDEX = st.integers(0, 7)
 
