@@ -21,9 +21,9 @@ def tap(path: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     run = Worker.run
 
-    def noted(self: Worker, assignment: Assignment, artifact: int | None) -> None:
+    def noted(self: Worker, assignment: Assignment, *files: int | None) -> None:
         os.write(descriptor, f"{assignment.task.job_id}\n".encode())
-        run(self, assignment, artifact)
+        run(self, assignment, *files)
 
     place_again = Pool._place_again
 
