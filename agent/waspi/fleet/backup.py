@@ -145,7 +145,8 @@ def is_state(path: Path) -> bool:
 
     What waited when the backup was made has run since: taken back, it would run again.
     """
-    return not path.name.startswith("journal") and path.suffix not in {".lock", ".sock"} and path.name != "started"
+    is_journal = path.name.startswith("journal") and path.name != "journal-counters.json"  # ids are never used twice
+    return not is_journal and path.suffix not in {".lock", ".sock"}
 
 
 @contextlib.contextmanager
