@@ -5,10 +5,10 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.integration.cli.command import waspi
+from tests.unit.journal.sample import a_row, commit, finished
 from waspi.errors import Fault
 from waspi.journal.journal import Journal
-from waspi.journal.operations import Finish, Receive, Start
-from waspi.journal.rows import JobRow
+from waspi.journal.operations import Finish, Receive
 from waspi.model.result import JobError, Result
 from waspi.model.state import JobState
 from waspi.protocol.result_envelope import encode_result
@@ -18,13 +18,13 @@ def fill(state_dir: Path) -> None:
     error = JobError(Fault.GUEST, "unreachable", "the guest panicked")
     done = Result("done", "pi-7", JobState.SUCCEEDED, (b"output",))
     failed = Result("failed", "pi-7", JobState.FAILED, error=error)
+    received_at = time.time() - 7200
     with closing(Journal.open(state_dir / "journal.db")) as journal:
-        for job in ("done", "failed", "waiting"):
-            row = JobRow(job, bytes(32), JobState.QUEUED, time.time() - 7200, "t", "append@1", b"body")
-            journal.commit([[Receive(row)]])
-        journal.commit([[Start("done", 1)], [Start("failed", 1)]])
-        journal.commit([[Finish("done", JobState.SUCCEEDED, encode_result(done), None)]])
-        journal.commit([[Finish("failed", JobState.FAILED, encode_result(failed), None)]])
+        rows = [a_row(job, received_at=received_at, module="append@1") for job in ("done", "failed", "waiting")]
+        commit(journal, *(Receive(row) for row in rows))
+        for result in (done, failed):
+            ended = finished(result.id, encode_result(result), result.state, received_at=received_at, module="append@1")
+            commit(journal, Finish(ended.row, True, None))
 
 
 def test_list_show_and_prune(tmp_path: Path) -> None:
