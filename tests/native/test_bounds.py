@@ -196,7 +196,7 @@ def test_simd_is_on_where_the_engine_compiles() -> None:
         ('(import "wasi_snapshot_preview1" "fork" (func))', "wasi_snapshot_preview1.fork"),
         (
             '(import "wasi_unstable" "fd_write" (func))',
-            "the host offers functions of wasi_snapshot_preview1 and env and waspi only",
+            "the host offers functions of wasi_snapshot_preview1, env and waspi only",
         ),
         ('(import "env" "seed" (func (result f32)))', r"env.seed as func \(\) -> f32, the host's is func \(\) -> f64"),
         ('(import "env" "memory" (memory 1))', "env.memory .memory 1"),

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
 
+use crate::ending::canceled;
 use crate::fault::Fault;
-use crate::run::canceled;
 use crate::watchdog::{Slot, Stop};
 
 #[derive(Default)]

@@ -4,7 +4,7 @@
 use crate::abi::Abi;
 use crate::engine::{Entered, Guest};
 use crate::fault::{Fault, Kind};
-use crate::run::{Broken, Report, Terms};
+use crate::report::{Broken, Report, Terms, Trace};
 
 /// Bytes that the caller lends for the length of a run.
 #[derive(Clone, Copy)]
@@ -17,19 +17,6 @@ pub struct Input {
 unsafe impl Send for Input {}
 // SAFETY: as above; it is two numbers.
 unsafe impl Sync for Input {}
-
-/// What happened in memory.
-#[derive(Clone, Copy, Default)]
-pub struct Trace {
-    pub pointer: u32,
-    pub input_size: u64,
-    pub buffer_size: u32,
-    pub memory_address: u64,
-    pub buffer_address: u64,
-    pub new_size: u32,
-    pub result_pointer: u32,
-    pub memory_bytes: u64,
-}
 
 /// The exports that a run calls.
 pub struct Functions<C> {

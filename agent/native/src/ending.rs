@@ -90,3 +90,8 @@ pub fn stopped(stop: Stop, limits: Option<&Limits>) -> Fault {
         }
     }
 }
+
+/// The fault for a run that was canceled before it began.
+pub fn canceled() -> Fault {
+    stopped(Stop::Canceled, None)
+}

@@ -1,4 +1,4 @@
-//! What waspi asks of a WebAssembly engine, and which one is in.
+//! What waspi asks of a WebAssembly engine; `backend` says which one is in.
 //!
 //! Everything outside `wasmer_backend` and `wasmi_backend` is written against these two traits.
 
@@ -6,15 +6,10 @@ use std::sync::atomic::AtomicI64;
 use std::time::Instant;
 
 use crate::fault::Fault;
-use crate::fingerprint::Machine;
 use crate::host::{Host, Offer, View};
 use crate::limits::Limits;
+use crate::machine::Machine;
 use crate::shape::Shape;
-
-#[cfg(not(any(feature = "wasmi", target_pointer_width = "32")))]
-pub use crate::wasmer_backend::Program as Compiled;
-#[cfg(any(feature = "wasmi", target_pointer_width = "32"))]
-pub use crate::wasmi_backend::Program as Compiled;
 
 /// A compiled module, free of guest state.
 pub trait Program: Sized + Send + Sync {

@@ -1,20 +1,13 @@
 //! What an artifact is bound to: the engine that made it, and the machines that it runs on.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::engine::{Compiled, Program};
+use crate::backend::Compiled;
+use crate::engine::Program;
+use crate::machine::Machine;
 
 /// Raised when code compiled by an earlier revision of this crate must not be used.
 const REVISION: u32 = 3;
-
-/// A kind of machine that native code is made for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Machine {
-    pub triple: String,
-    /// Features of the processor: of a host, those that it has; of code, those that it may use.
-    pub features: BTreeSet<String>,
-}
 
 /// One line of text: crate, engine, triple and, for native code, processor features.
 #[derive(Clone, Debug, PartialEq, Eq)]

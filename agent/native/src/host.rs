@@ -10,7 +10,6 @@ use wasmparser::{FuncType, ValType};
 use crate::fault::Kind;
 use crate::log::Log;
 use crate::watchdog::Slot;
-use crate::{assemblyscript, emscripten, guest_calls, wasi};
 
 /// Why the host ends a run.
 #[derive(Clone, Debug)]
@@ -144,21 +143,4 @@ fn val_type(letter: char) -> ValType {
         'I' => ValType::I64,
         _ => ValType::F64,
     }
-}
-
-/// The offer of that name.
-pub fn find(module: &str, name: &str) -> Option<&'static Offer> {
-    offers().find(|offer| offer.module == module && offer.name == name)
-}
-
-/// Names of the modules that the host offers functions of.
-pub const MODULES: [&str; 3] = [wasi::MODULE, assemblyscript::MODULE, guest_calls::MODULE];
-
-/// All offers.
-pub fn offers() -> impl Iterator<Item = &'static Offer> {
-    wasi::OFFERS
-        .iter()
-        .chain(assemblyscript::OFFERS.iter())
-        .chain(emscripten::OFFERS.iter())
-        .chain(guest_calls::OFFERS.iter())
 }

@@ -11,7 +11,8 @@ use crate::fault::{Fault, Kind, guarded};
 use crate::loaded::Loaded;
 use crate::outcome::Outcome;
 use crate::raise::raise_run;
-use crate::run::{Clock, Report, Session, Terms};
+use crate::report::{Report, Terms};
+use crate::run::{Clock, Session};
 
 /// See `_wasmer.pyi`.
 #[pyclass(frozen, module = "waspi._wasmer")]

@@ -6,6 +6,7 @@
 mod abi;
 mod artifact;
 mod assemblyscript;
+mod backend;
 mod bounds;
 mod buffer;
 mod canceller;
@@ -13,6 +14,7 @@ mod dialogue;
 mod emscripten;
 mod ending;
 mod engine;
+mod errno;
 mod fault;
 mod features;
 mod fingerprint;
@@ -24,9 +26,11 @@ mod link;
 mod loaded;
 mod lockdown;
 mod log;
+mod machine;
 mod module;
 mod outcome;
 mod raise;
+mod report;
 mod run;
 mod shape;
 mod strip;
@@ -44,8 +48,9 @@ mod watchdog;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use backend::Compiled;
 use buffer::Lent;
-use engine::{Compiled, Program};
+use engine::Program;
 use fault::{Fault, Kind, guarded};
 use raise::raise;
 

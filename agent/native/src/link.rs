@@ -1,8 +1,9 @@
 //! From a module's imports to the host's offers.
 
 use crate::fault::{Fault, Kind};
-use crate::host::{self, Offer};
+use crate::host::Offer;
 use crate::shape::{Import, func_text};
+use crate::{assemblyscript, emscripten, guest_calls, wasi};
 
 /// The offer for one import.
 pub fn offer(import: &Import) -> Result<&'static Offer, Fault> {
@@ -13,7 +14,7 @@ pub fn offer(import: &Import) -> Result<&'static Offer, Fault> {
             import.kind
         )));
     };
-    let Some(offer) = host::find(&import.module, &import.name) else {
+    let Some(offer) = find(&import.module, &import.name) else {
         return Err(refuse(format!("the module imports the unknown function {wanted}: {}", hint(&import.module))));
     };
     if offer.signature() != *signature {
@@ -31,10 +32,29 @@ fn refuse(message: String) -> Fault {
 }
 
 fn hint(module: &str) -> String {
-    let names: Vec<_> = host::offers().filter(|offer| offer.module == module).map(|offer| offer.name).collect();
+    let names: Vec<_> = offers().filter(|offer| offer.module == module).map(|offer| offer.name).collect();
     match names.len() {
-        0 => format!("the host offers functions of {} only", host::MODULES.join(" and ")),
+        0 => format!("the host offers functions of {} only", modules()),
         1..=8 => format!("of {module} the host offers {}", names.join(", ")),
         _ => format!("{module} has no such function"),
     }
+}
+
+/// The offer of that name.
+fn find(module: &str, name: &str) -> Option<&'static Offer> {
+    offers().find(|offer| offer.module == module && offer.name == name)
+}
+
+/// All offers.
+fn offers() -> impl Iterator<Item = &'static Offer> {
+    wasi::OFFERS
+        .iter()
+        .chain(assemblyscript::OFFERS.iter())
+        .chain(emscripten::OFFERS.iter())
+        .chain(guest_calls::OFFERS.iter())
+}
+
+/// Names of the modules that the host offers functions of.
+fn modules() -> String {
+    format!("{}, {} and {}", wasi::MODULE, assemblyscript::MODULE, guest_calls::MODULE)
 }

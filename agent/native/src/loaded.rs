@@ -6,11 +6,13 @@ use sha2::{Digest, Sha256};
 
 use crate::abi::Abi;
 use crate::artifact::Artifact;
+use crate::backend::Compiled;
 use crate::bounds::Bounds;
-use crate::engine::{Compiled, Program, link};
+use crate::engine::{Program, link};
 use crate::fault::{Fault, Kind, guarded};
-use crate::fingerprint::{Fingerprint, Machine};
+use crate::fingerprint::Fingerprint;
 use crate::host::Offer;
+use crate::machine::Machine;
 use crate::shape::Shape;
 use crate::strip::strip;
 use crate::survey::survey;

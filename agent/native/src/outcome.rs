@@ -3,8 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-use crate::dialogue::Trace;
-use crate::run::Report;
+use crate::report::{Report, Trace};
 
 /// See `_wasmer.pyi`.
 #[pyclass(frozen, module = "waspi._wasmer")]

@@ -5,7 +5,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyModule};
 
 use crate::fault::{Fault, Kind, printable};
-use crate::run::Usage;
+use crate::report::Usage;
 
 /// The tree of errors, imported at the first failure: `waspi` itself imports this module.
 static ERRORS: PyOnceLock<Py<PyModule>> = PyOnceLock::new();

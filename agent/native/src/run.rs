@@ -2,50 +2,22 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
-use crate::abi::{Abi, DEALLOC, INITIALIZE, LOAD, Verdict};
+use crate::abi::{DEALLOC, INITIALIZE, LOAD, Verdict};
+use crate::backend::Compiled;
 use crate::canceller::Canceller;
-use crate::dialogue::{self, Dialogue, Functions, Input, Trace};
+use crate::dialogue::{self, Dialogue, Functions, Input};
 use crate::ending;
-use crate::engine::{Compiled, Ending, Guest, Program};
+use crate::engine::{Ending, Guest, Program};
 use crate::fault::{Fault, Kind};
-use crate::host::{Environment, Host};
+use crate::host::Host;
 use crate::limits::Limits;
 use crate::loaded::Loaded;
 use crate::log::Log;
-use crate::watchdog::{self, Slot, Stop};
+use crate::report::{Broken, Report, Terms, Usage};
+use crate::watchdog::{self, Slot};
 
 type Instance = <Compiled as Program>::Guest;
 type Callee = <Instance as Guest>::Callee;
-
-/// What a run used, whether it succeeded or not.
-#[derive(Default)]
-pub struct Usage {
-    pub log: Vec<u8>,
-    pub fuel: u64,
-    pub memory_bytes: u64,
-    pub run_us: u64,
-}
-
-/// What a run gives, filled in as it goes on; what has failed has no output and no trace.
-///
-/// The caller lends it, since returning that much through every layer costs more than a small guest's own work.
-#[derive(Default)]
-pub struct Report {
-    /// The result's bytes; without an allocation where they are few.
-    pub output: SmallVec<[u8; 256]>,
-    pub trace: Trace,
-    pub usage: Usage,
-}
-
-/// What the caller decides about a run.
-#[derive(Clone)]
-pub struct Terms {
-    pub abi: Abi,
-    pub limits: Limits,
-    pub environment: Environment,
-}
 
 /// An instance with its callable exports.
 pub struct Session {
@@ -183,27 +155,4 @@ impl Session {
         let mut dialogue = Dialogue::new(functions, self.verdict.packed, input, terms, report)?;
         self.guest.enter(|guest| dialogue.hold(guest))
     }
-}
-
-/// Why a run did not reach its end; boxed, so that success is handed on in a register.
-pub enum Broken {
-    Fault(Box<Fault>),
-    Ending(Box<Ending>),
-}
-
-impl From<Fault> for Broken {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(Box::new(fault))
-    }
-}
-
-impl From<Ending> for Broken {
-    fn from(ending: Ending) -> Self {
-        Self::Ending(Box::new(ending))
-    }
-}
-
-/// The fault for a run that was canceled before it began.
-pub fn canceled() -> Fault {
-    ending::stopped(Stop::Canceled, None)
 }

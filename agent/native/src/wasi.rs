@@ -3,21 +3,11 @@
 //! stdout and stderr go to the job's log, stdin is empty, clocks and random work, there are no arguments, no
 //! environment, no files and no sockets. Source: WebAssembly/WASI, legacy/preview1/docs.md.
 
+use crate::errno::{self, or_fault};
 use crate::host::{Halt, Host, Offer, View};
 use crate::wasi_clock::{clock_res_get, clock_time_get, poll_oneoff};
 
 pub const MODULE: &str = "wasi_snapshot_preview1";
-
-/// The `errno`s that this host answers with.
-pub mod errno {
-    pub const SUCCESS: u64 = 0;
-    pub const BADF: u64 = 8;
-    pub const FAULT: u64 = 21;
-    pub const INVAL: u64 = 28;
-    pub const IO: u64 = 29;
-    pub const NOTSUP: u64 = 58;
-    pub const SPIPE: u64 = 70;
-}
 
 const CHARACTER_DEVICE: u8 = 2;
 /// Vectors that one `fd_write` may hold (Linux's own `IOV_MAX`).
@@ -79,11 +69,6 @@ pub static OFFERS: [Offer; 46] = [
     offer!("sock_send", "iiiii", no_file),
     offer!("sock_shutdown", "ii", no_file),
 ];
-
-/// Turn a failed memory access into the errno for it.
-pub fn or_fault(done: Option<()>) -> Result<u64, Halt> {
-    Ok(done.map_or(errno::FAULT, |()| errno::SUCCESS))
-}
 
 fn no_strings(_: &mut Host, memory: View, args: &[u64]) -> Result<u64, Halt> {
     or_fault(memory.write(args[0], &[0; 4]).and_then(|()| memory.write(args[1], &[0; 4])))

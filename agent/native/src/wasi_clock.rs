@@ -3,8 +3,8 @@
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::errno::{self, or_fault};
 use crate::host::{Halt, Host, View};
-use crate::wasi::{errno, or_fault};
 use crate::watchdog;
 
 const REALTIME: u64 = 0;

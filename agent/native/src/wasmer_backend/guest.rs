@@ -11,9 +11,9 @@ use wasmer_vm::{
     VMTrampoline, catch_traps, init_traps,
 };
 
+use super::code::Code;
 use super::imports::Env;
 use super::memory::PAGE;
-use super::program::Code;
 use super::trap;
 use super::tunables::Tunables;
 use crate::engine::{self, Ending, Entered};

@@ -3,6 +3,7 @@
 //! It stands on `wasmer-vm` and `wasmer-compiler` directly rather than on `wasmer::Store`: an instance is made of the
 //! parts that a run needs, the tank is read where the generated code keeps it, and no per-call bookkeeping is paid.
 
+mod code;
 mod guest;
 mod imports;
 mod memory;

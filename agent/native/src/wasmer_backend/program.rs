@@ -8,16 +8,16 @@ use wasmer::sys::{CompilerConfig, Cranelift, EngineBuilder, Features, NativeEngi
 use wasmer_types::target::{CpuFeature, Target, Triple};
 use wasmer_types::{CompilationProgressCallback, CompileError, UserAbort};
 
+use super::code::Code;
 use super::guest::Guest;
-use super::imports::Linked;
 use super::metering::Metering;
 use super::slim::slim;
 use super::tunables::Tunables;
 use crate::engine;
 use crate::fault::{Fault, Kind};
-use crate::fingerprint::Machine;
 use crate::host::{Host, Offer};
 use crate::limits::Limits;
+use crate::machine::Machine;
 
 /// What code can be made for from anywhere, with the features that each such processor has: Armv8.0-A, which is a
 /// Raspberry Pi 3, and x86-64-v2, which is any since 2009 (below it, Cranelift calls library functions that Wasmer lacks).
@@ -36,23 +36,7 @@ const TARGETS: [(&str, &[CpuFeature]); 2] = [
     ),
 ];
 
-/// The code, shared by the module and its instances. Each module has an engine of its own: Wasmer frees code only with
-/// its engine, takes a lock on it while compiling, and the metering serves one module.
-pub struct Code {
-    // Dropped in this order: the module takes its frame table down before the engine unmaps the code.
-    pub module: wasmer::Module,
-    _engine: wasmer::Engine,
-    pub imports: Vec<Linked>,
-}
-
 pub struct Program(Arc<Code>);
-
-impl Program {
-    fn new(engine: wasmer::Engine, module: wasmer::Module, imports: Vec<&'static Offer>) -> Self {
-        let imports = imports.into_iter().map(|offer| Linked::new(offer, &engine)).collect();
-        Self(Arc::new(Code { module, _engine: engine, imports }))
-    }
-}
 
 impl engine::Program for Program {
     type Guest = Guest;
@@ -99,7 +83,7 @@ impl engine::Program for Program {
             if Instant::now() < deadline { Ok(()) } else { Err(UserAbort::new("it took too long")) }
         });
         let module = engine.new_module_with_progress(wasm, patience).map_err(compile_fault)?;
-        Ok(Self::new(engine, module, imports))
+        Ok(Self(Arc::new(Code::new(engine, module, imports))))
     }
 
     fn load(code: &[u8], imports: Vec<&'static Offer>) -> Result<Self, Fault> {
@@ -108,7 +92,7 @@ impl engine::Program for Program {
         let module = unsafe { wasmer::Module::deserialize(&engine, code) }.map_err(|error| {
             Fault::new(Kind::Artifact, format!("the engine refuses the artifact: {error}; compile the module again"))
         })?;
-        Ok(Self::new(engine, module, imports))
+        Ok(Self(Arc::new(Code::new(engine, module, imports))))
     }
 
     fn serialize(&self) -> Result<Vec<u8>, Fault> {

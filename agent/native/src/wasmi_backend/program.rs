@@ -9,9 +9,9 @@ use super::guest::Guest;
 use super::lift::lift;
 use crate::engine;
 use crate::fault::{Fault, Kind};
-use crate::fingerprint::Machine;
 use crate::host::{Host, Offer};
 use crate::limits::Limits;
+use crate::machine::Machine;
 
 /// The version of the crate, as in `Cargo.toml`.
 const VERSION: &str = "1.1.0";
