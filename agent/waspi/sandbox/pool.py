@@ -10,22 +10,15 @@ import logging
 import os
 import time
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from waspi import javascript
 from waspi.errors import (
     ArtifactError,
-    CanceledError,
-    DeviceError,
     DuplicateJobError,
     Fault,
-    FuelLimitError,
     LockdownError,
-    MemoryLimitError,
-    OutputLimitError,
     QueueFullError,
-    TimeLimitError,
     UnknownModuleError,
     WaspiError,
     WorkerError,
@@ -33,6 +26,7 @@ from waspi.errors import (
 from waspi.model.result import JobError, ModuleOrigin, Usage
 from waspi.model.state import JobState
 from waspi.sandbox.compile_queue import CompileQueue
+from waspi.sandbox.endings import cause_of, final_state, never_ran, with_cut_limit
 from waspi.sandbox.messages import Failure, as_job_error
 from waspi.sandbox.posture import missing_parts
 from waspi.sandbox.settings import Isolation
@@ -168,7 +162,7 @@ class Pool:
                 worker.cancel(place, within_s=self._settings.grace_ms / 1000)
                 return True
         self._withdraw(assignment)
-        self._end_later(assignment, _never_ran())
+        self._end_later(assignment, never_ran())
         return True
 
     def flush(self) -> None:
@@ -279,9 +273,9 @@ class Pool:
         self._workers.note(task.digest, usage.run_us)
         self._rest(worker)
         if error.kind == ArtifactError.kind and assignment.stopping:
-            error = _never_ran()
+            error = never_ran()
         blames = error.fault is Fault.GUEST and not task.own_terms
-        self._end(assignment, _with_cut_limit(error, task), answer.log, usage, blames_module=blames)
+        self._end(assignment, with_cut_limit(error, task), answer.log, usage, blames_module=blames)
 
     def gone(self, child: Supervisor) -> None:
         """A worker has ended: the task that it ran, if it had one, fails; those behind it go to another worker."""
@@ -293,7 +287,7 @@ class Pool:
             head = assignments.popleft()
             if head is not None:
                 log.warning("worker %d %s; job %s ends with it", worker.pid, worker.reason, head.task.job_id)
-                error, crashed = _cause_of(worker, head)
+                error, crashed = cause_of(worker, head)
                 blames = crashed and worker.ran == {head.task.digest} and not head.task.own_terms
                 self._end(head, error, b"", Usage(module=head.origin), blames_module=blames)
         elif worker.started and (worker.was_busy or worker.timed_out):
@@ -308,7 +302,7 @@ class Pool:
         for assignment in assignments:
             assignment.moved = True
             if assignment.stopping:
-                self._end_later(assignment, _never_ran())
+                self._end_later(assignment, never_ran())
             else:
                 self._place(assignment)
 
@@ -482,7 +476,7 @@ class Pool:
     ) -> None:
         self._leave(assignment)
         self._on_done(
-            Done(assignment.task.job_id, (), error, _final_state(error), guest_log, usage, blames_module=blames_module)
+            Done(assignment.task.job_id, (), error, final_state(error), guest_log, usage, blames_module=blames_module)
         )
 
     def _leave(self, assignment: Assignment) -> None:
@@ -503,48 +497,3 @@ def _worker(child: Supervisor) -> Worker:
     if not isinstance(child, Worker):
         raise WorkerError("not a worker of this pool; this is a fault in waspi, report it")
     return child
-
-
-def _cause_of(worker: Worker, assignment: Assignment) -> tuple[JobError, bool]:
-    """Why the task fails that a worker ran when it ended, and whether that was its guest's doing as far as is known."""
-    if assignment.stopping:
-        return as_job_error(CanceledError("the job was canceled; its worker did not stop and was killed")), False
-    if worker.timed_out:
-        error = TimeLimitError("the guest overran its time limit and did not stop; its worker was killed")
-        return _with_cut_limit(as_job_error(error), assignment.task), True
-    if worker.was_starved:
-        told = f"the worker ran out of memory, or the board did: it {worker.reason}; the job may be sent again"
-        return as_job_error(DeviceError(told)), False
-    return as_job_error(WorkerError(f"the worker {worker.reason}; the job may be sent again")), True
-
-
-def _never_ran() -> JobError:
-    """Why a task ends that was canceled in time."""
-    return as_job_error(CanceledError("the job was canceled before it ran"))
-
-
-def _final_state(error: JobError) -> JobState:
-    """The state of a task that ends with this error."""
-    if error.kind == CanceledError.kind:
-        return JobState.CANCELED
-    return JobState.TIMED_OUT if error.kind == TimeLimitError.kind else JobState.FAILED
-
-
-_LIMITS: Final = {
-    FuelLimitError.kind: ("fuel", "operators"),
-    MemoryLimitError.kind: ("memory_bytes", "bytes of memory"),
-    TimeLimitError.kind: ("time_ms", "ms"),
-    OutputLimitError.kind: ("output_bytes", "bytes of output"),
-}
-"""Kinds of errors, the limits behind them and their units."""
-
-
-def _with_cut_limit(error: JobError, task: Task) -> JobError:
-    """The error, with a word on the limit if it was the device that set it lower than the publisher asked."""
-    if error.kind not in _LIMITS or task.asked is None:
-        return error
-    name, unit = _LIMITS[error.kind]
-    asked, granted = getattr(task.asked, name), getattr(task.limits, name)
-    if asked is None or granted is None or asked <= granted:
-        return error
-    return replace(error, message=f"{error.message} (the job asked for {asked} {unit}, this device grants {granted})")

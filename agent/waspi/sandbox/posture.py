@@ -34,8 +34,6 @@ class Greeting:
     posture: dict[str, str]
     """``{"seccomp": "on", "landlock": "off: <reason>", ...}``."""
     engine: str
-    target: str
-    fingerprint: str
 
 
 class _Listener:
@@ -77,5 +75,4 @@ def probe(settings: PoolSettings) -> Greeting:
     lacking = missing_parts(child.posture, settings.require)
     if lacking is not None:
         raise lacking
-    said = child.greeting
-    return Greeting(child.posture, said.get("engine", ""), said.get("target", ""), said.get("fingerprint", ""))
+    return Greeting(child.posture, child.greeting.get("engine", ""))
