@@ -101,6 +101,7 @@ class Agent:
                 memory_bytes=config.limits.memory_bytes or 0,
                 module_memory_bytes=config.limits.memory_bytes or 0,
                 bounds=config.bounds,
+                isolation=config.queue.isolation,
                 require=frozenset(config.policy.require),
             ),
             self.on_done,

@@ -225,6 +225,7 @@ class Intake:
                 publisher=decision.key_id or "",
                 own_terms=(*terms.own, *_ABI_KINDS) if own_abi else terms.own,
                 blameless=bool(terms.own) or own_abi,
+                asked=terms.asked,
                 messages=[message],
             )
         )
@@ -234,7 +235,8 @@ class Intake:
         granted = module.capped_by(self._limits)
         limits = asked.capped_by(granted)
         own = tuple(kind for name, kind in _LIMIT_KINDS.items() if getattr(limits, name) != getattr(granted, name))
-        return _Terms(limits, own)
+        cut = any((getattr(asked, name) or 0) > (getattr(limits, name) or 0) for name in _LIMIT_KINDS)
+        return _Terms(limits, own, asked if cut else None)
 
     def _plain_id(self, message: Incoming) -> tuple[str, bool]:
         """An id for a plain request, which has none, and whether it may be known.
@@ -332,6 +334,8 @@ class _Terms:
     limits: Limits
     own: tuple[str, ...]
     """Kinds of error that only the publisher's limits bring about."""
+    asked: Limits | None
+    """What the publisher asked for, where it gets less."""
 
 
 _LIMIT_KINDS = {

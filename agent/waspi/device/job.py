@@ -11,6 +11,7 @@ from typing import Final
 from waspi.errors import EnvelopeError, IllegalTransitionError
 from waspi.journal.rows import JobRow, OutboxEntry
 from waspi.model.job import Job as Request
+from waspi.model.limits import Limits
 from waspi.model.module import DigestModule
 from waspi.model.result import JobError, Result
 from waspi.model.state import TRANSITIONS, JobState
@@ -20,6 +21,7 @@ from waspi.protocol.plain_answer import plain_answer
 from waspi.protocol.result_envelope import CONTENT_TYPE
 from waspi.sandbox.task import Task
 
+_CBOR_MAP: Final = b"\xa0"
 LAST_ATTEMPT: Final = 3
 """A job that has been counted for so many starts, and whose last one the device did not survive, is not run again."""
 
@@ -71,6 +73,8 @@ class Job:
     """Kinds of error that are the publisher's own: limits that it set lower than the module's and the device's."""
     publisher: str = ""
     """Id of the key that signed it; empty for an unsigned one."""
+    asked: Limits | None = None
+    """The limits that its publisher asked for, where it gets less."""
     blameless: bool = False
     """Whether its end says nothing of the module's release: the publisher set the terms of the run, or another module
     may have brought the worker down."""
@@ -134,7 +138,16 @@ class Job:
         if self.request is None:
             raise IllegalTransitionError(f"job {self.id} has ended and gets no receipt")
         begun = self.attempt if self.state is JobState.IN_PROGRESS else self.attempt - 1
-        return self.to_row(encode_job(self.request, check=False), begun)
+        return self.to_row(self._terms() + encode_job(self.request, check=False), begun)
+
+    def _terms(self) -> bytes:
+        """What stands before the envelope in the row's body: ``publisher SP kind SP ... NUL``, or nothing.
+
+        An envelope begins with a CBOR map, a byte above 0x9F; no id and no kind does.
+        """
+        if not self.publisher and not self.own_terms:
+            return b""
+        return " ".join((self.publisher, *self.own_terms)).encode() + b"\0"
 
 
 def job_of_row(row: JobRow, *, now: float, monotonic: float, found: bool) -> Job:
@@ -142,8 +155,13 @@ def job_of_row(row: JobRow, *, now: float, monotonic: float, found: bool) -> Job
 
     Its ``request`` is ``None`` when the journal's bytes are none.
     """
+    body, publisher = row.body, ""
+    own_terms: Collection[str] = ()
+    if body[:1] < _CBOR_MAP:
+        terms, _, body = body.partition(b"\0")
+        publisher, *own_terms = terms.decode("utf-8", "replace").split(" ")
     try:
-        request: Request | None = decode_job(row.body)
+        request: Request | None = decode_job(body)
         if request is not None and not isinstance(request.module, DigestModule):
             request = None
     except EnvelopeError:
@@ -167,6 +185,9 @@ def job_of_row(row: JobRow, *, now: float, monotonic: float, found: bool) -> Job
         receipt=Receipt.KEPT,
         attempt=row.attempt + 1,
         uncounted=found or row.attempt > 0,
+        own_terms=own_terms,
+        publisher=publisher,
+        blameless=bool(own_terms),
     )
 
 

@@ -456,6 +456,7 @@ class Jobs:
                 job.priority,
                 job.publisher,
                 job.blameless,
+                job.asked,
                 environment=told,
             )
         return job.task

@@ -38,7 +38,7 @@ from waspi.mqtt.settings import LinkSettings, Tls, Will
 from waspi.protocol.policy import InlinePolicy, InputLimits, JobsPolicy, Policy
 from waspi.protocol.response_topic import DEFAULT_PREFIXES
 from waspi.protocol.trust import Role, TrustedKey
-from waspi.sandbox.settings import ModuleBounds, PoolSettings
+from waspi.sandbox.settings import Isolation, ModuleBounds, PoolSettings
 
 if TYPE_CHECKING:
     from waspi.updates.settings import UpdatesConfig  # loaded by devices that take updates
@@ -300,6 +300,9 @@ class QueueConfig:
     workers: int = whole(0, 0, 256, "worker processes at once; 0: one for each core")
     idle_s: float = number(
         default_of(PoolSettings, "idle_s"), 0.0, float(_DAY), "a worker without work leaves after this"
+    )
+    isolation: Isolation = choice(
+        default_of(PoolSettings, "isolation"), 'jobs that may share a process: "shared", "module", "publisher", "job"'
     )
     max_jobs: int = whole(default_of(Quotas, "inbox_jobs"), 1, 1_000_000, "jobs that wait or run")
     max_bytes: int = whole(

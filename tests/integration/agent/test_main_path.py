@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.integration.agent.conftest import AgentMaker
 from tests.simulators.agent_process import AgentProcess, Publisher
 from tests.simulators.mosquitto import Mosquitto
+from waspi.fault import Fault
 from waspi.model.job import Job
 from waspi.model.limits import Limits
 from waspi.model.module import DigestModule, InlineModule, NamedModule
@@ -192,6 +193,16 @@ def test_an_overdue_guest_times_out_and_the_next_job_runs(
     assert (slow.error.fault, slow.error.kind) == ("publisher", "time-limit"), "the limit was the publisher's own"
     publisher.send(Job("next", NamedModule("append"), (INPUT,)))
     assert publisher.result("next").outputs == (OUTPUT,)
+
+
+def test_a_limit_that_the_device_cut_is_told(make_agent: AgentMaker, publisher: Publisher, loop_wasm: bytes) -> None:
+    make_agent(rest="[limits]\nfuel = 20000\n").start()
+    publisher.until_online()
+    publisher.send(Job("much", InlineModule(loop_wasm), (b"",), limits=Limits(fuel=1_000_000)))
+    error = publisher.result("much").error
+    assert error is not None
+    assert (error.kind, error.fault) == ("fuel-limit", Fault.GUEST)
+    assert error.message.endswith("(the job asked for 1000000 operators, this device grants 20000)")
 
 
 def test_fuel_runs_out(agent: AgentProcess, publisher: Publisher, loop_wasm: bytes) -> None:
