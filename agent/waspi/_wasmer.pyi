@@ -208,6 +208,15 @@ class Module:
     def sha256(self) -> str:
         """SHA-256 of the Wasm bytes that :meth:`compile` was given, 64 lower-case hexadecimal digits."""
     @property
+    def image_bytes(self) -> int | None:
+        """Bytes that are kept of what start-up made of memory, ``None`` as long as none are.
+
+        What ``_initialize`` and the loading of a script do is kept by the first run and not done again: the next ones
+        start from a copy, and pay the same fuel. Nothing is kept of a start-up that asked for clock, random numbers or
+        environment, logged, was refused memory or changed more than 16 MiB, and of a module that has a start function
+        or changes its tables.
+        """
+    @property
     def exports(self) -> list[tuple[str, str]]:
         """``(name, type)``; a type reads like ``func (i32, i32) -> i32``, ``memory 17..``, ``global i32``."""
     @property

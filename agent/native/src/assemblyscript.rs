@@ -33,7 +33,8 @@ fn abort(_: &mut Host, memory: View, args: &[u64]) -> Result<u64, Halt> {
 }
 
 /// Seed of `Math.random`; a finite number, as `Math.seedRandom` wants one.
-fn seed(_: &mut Host, _: View, _: &[u64]) -> Result<u64, Halt> {
+fn seed(host: &mut Host, _: View, _: &[u64]) -> Result<u64, Halt> {
+    host.asked = true;
     let mut bytes = [0_u8; 8];
     wasi::random(&mut bytes).map_err(|error| Halt::Abort(format!("this device gives no random numbers: {error}")))?;
     Ok((u64::from_le_bytes(bytes) as f64).to_bits())

@@ -77,6 +77,14 @@ pub trait Guest: Send {
     fn set_fuel(&mut self, fuel: i64);
     /// Negative when the guest has used more than it had.
     fn fuel_left(&self) -> i64;
+    /// Take fuel that is there; the floor stays where it is.
+    fn burn(&mut self, fuel: i64);
+    /// The module's own globals as raw bits, in order; those that cannot change may be left out.
+    fn globals(&self) -> Vec<u128>;
+    /// Put back what [`Guest::globals`] gave of an instance of the same module.
+    fn set_globals(&mut self, values: &[u128]);
+    /// Have the memory grow to `size` bytes, if it is smaller; `false` when that is not allowed.
+    fn grow(&mut self, size: usize) -> bool;
     fn host(&mut self) -> &mut Host;
     /// Value of the first global, an `i32`: what LLVM's linker calls `__stack_pointer`. `None` where it cannot be read.
     fn first_global(&self) -> Option<i32>;

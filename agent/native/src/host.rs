@@ -37,13 +37,15 @@ pub struct Host {
     pub log: Log,
     pub slot: Arc<Slot>,
     pub environment: Environment,
+    /// Whether the guest has asked for something that differs from run to run: clock, random, environment.
+    pub asked: bool,
     /// The last growth that the run's memory limit did not allow.
     pub refused: Option<Refusal>,
 }
 
 impl Host {
     pub fn new(log: Log, slot: Arc<Slot>, environment: Environment) -> Self {
-        Self { log, slot, environment, refused: None }
+        Self { log, slot, environment, asked: false, refused: None }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::buffer::Lent;
 use crate::canceller::Canceller;
 use crate::dialogue::Input;
 use crate::fault::{Fault, Kind, guarded};
+use crate::image;
 use crate::loaded::Loaded;
 use crate::outcome::Outcome;
 use crate::raise::raise_run;
@@ -36,6 +37,7 @@ impl Instance {
     pub fn open(
         loaded: Arc<Loaded>,
         script: Option<&[u8]>,
+        image: &image::Slot,
         terms: Terms,
         canceller: Option<Py<Canceller>>,
         trace: bool,
@@ -44,8 +46,9 @@ impl Instance {
         let session = Clock::with(|clock| {
             let mut session = guarded(|| Session::open(&loaded, &terms, clock, script.is_some()))?;
             let canceller = canceller.as_ref().map(Py::get);
-            session
-                .watched(&loaded, &terms, clock, canceller, report, |session, _| session.initialize(&terms, script))?;
+            session.watched(&loaded, &terms, clock, canceller, report, |session, _| {
+                session.initialize(&loaded, &terms, script, image)
+            })?;
             Ok::<_, Box<Fault>>(session)
         })?;
         Ok(Self { loaded, terms, canceller, trace, state: Mutex::new(State::Open(session)) })

@@ -20,6 +20,7 @@ mod features;
 mod fingerprint;
 mod guest_calls;
 mod host;
+mod image;
 mod instance;
 mod limits;
 mod link;

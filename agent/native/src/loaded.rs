@@ -12,6 +12,7 @@ use crate::engine::{Program, link};
 use crate::fault::{Fault, Kind, guarded};
 use crate::fingerprint::Fingerprint;
 use crate::host::Offer;
+use crate::image;
 use crate::machine::Machine;
 use crate::shape::Shape;
 use crate::strip::strip;
@@ -41,7 +42,8 @@ impl Loaded {
         let deadline = Instant::now() + Duration::from_millis(bounds.compile_ms);
         survey(wasm, bounds)?;
         let read = |error: wasmparser::BinaryReaderError| Fault::new(Kind::InvalidModule, error.message());
-        let shape = Shape::read(wasm).map_err(read)?;
+        let mut shape = Shape::read(wasm).map_err(read)?;
+        shape.imageable = image::is_possible(wasm).map_err(read)?; // whatever the module says of itself
         let imports = link(&shape)?;
         if let Some(abi) = abi {
             abi.check(&shape)?;

@@ -18,6 +18,10 @@ impl Log {
         self.dropped += (text.len() - kept) as u64;
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.dropped == 0
+    }
+
     /// The log so far; what follows starts a new one.
     pub fn take(&mut self) -> Vec<u8> {
         let mut bytes = std::mem::take(&mut self.bytes);

@@ -12,6 +12,7 @@ use crate::canceller::Canceller;
 use crate::dialogue::Input;
 use crate::fault::{Fault, guarded};
 use crate::host::Environment;
+use crate::image::{self, Image};
 use crate::instance::Instance;
 use crate::limits::Limits;
 use crate::loaded::Loaded;
@@ -26,27 +27,29 @@ pub struct Module {
     loaded: Arc<Loaded>,
     /// What its `load` is given before the first call of each instance.
     script: Option<Arc<[u8]>>,
+    /// Of its start-up, with the script.
+    image: image::Slot,
 }
 
 impl From<Loaded> for Module {
     fn from(loaded: Loaded) -> Self {
-        Self { loaded: Arc::new(loaded), script: None }
+        Self { loaded: Arc::new(loaded), script: None, image: image::Slot::new() }
     }
 }
 
 /// A fresh instance for one run.
 fn run_once(
-    loaded: &Loaded,
-    script: Option<&[u8]>,
+    module: &Module,
     terms: &Terms,
     canceller: Option<&Canceller>,
     input: Input,
     report: &mut Report,
 ) -> Result<(), Box<Fault>> {
+    let (loaded, script) = (&*module.loaded, module.script.as_deref());
     Clock::with(|clock| {
         let mut session = guarded(|| Session::open(loaded, terms, clock, script.is_some()))?;
         session.watched(loaded, terms, clock, canceller, report, |session, report| {
-            session.initialize(terms, script)?;
+            session.initialize(loaded, terms, script, &module.image)?;
             session.call(input, terms, report)
         })
     })
@@ -84,7 +87,12 @@ impl Module {
     fn with_script(&self, py: Python<'_>, script: &Bound<'_, PyAny>) -> PyResult<Self> {
         let lent = Lent::new(script)?;
         let script: Arc<[u8]> = lent.stable(py)?[..].into();
-        Ok(Self { loaded: self.loaded.clone(), script: Some(script) })
+        Ok(Self { loaded: self.loaded.clone(), script: Some(script), image: image::Slot::new() })
+    }
+
+    #[getter]
+    fn image_bytes(&self) -> Option<usize> {
+        self.image.get()?.as_ref().map(Image::len)
     }
 
     fn serialize<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
@@ -139,7 +147,7 @@ impl Module {
         };
         let canceller = canceller.map(Bound::get);
         let mut report = Report::default();
-        let done = py.detach(|| run_once(&self.loaded, self.script.as_deref(), &terms, canceller, input, &mut report));
+        let done = py.detach(|| run_once(self, &terms, canceller, input, &mut report));
         done.map_err(|fault| raise_run(py, &fault, &report.usage))?;
         Outcome::of(py, &report, trace)
     }
@@ -171,7 +179,9 @@ impl Module {
         };
         let loaded = self.loaded.clone();
         let mut report = Report::default();
-        let opened = py.detach(|| Instance::open(loaded, self.script.as_deref(), terms, canceller, trace, &mut report));
+        let opened = py.detach(|| {
+            Instance::open(loaded, self.script.as_deref(), &self.image, terms, canceller, trace, &mut report)
+        });
         opened.map_err(|fault| raise_run(py, &fault, &report.usage))
     }
 

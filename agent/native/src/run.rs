@@ -10,6 +10,7 @@ use crate::ending;
 use crate::engine::{Ending, Guest, Program};
 use crate::fault::{Fault, Kind};
 use crate::host::Host;
+use crate::image::{self, Before};
 use crate::limits::Limits;
 use crate::loaded::Loaded;
 use crate::log::Log;
@@ -77,13 +78,40 @@ impl Session {
     }
 
     /// Start function, `_initialize` and, where there is a script, `load`: once, before the first call.
-    pub fn initialize(&mut self, terms: &Terms, script: Option<&[u8]>) -> Result<(), Broken> {
+    ///
+    /// What they do is kept in `kept`, where that is possible, and not done again.
+    pub fn initialize(
+        &mut self,
+        loaded: &Loaded,
+        terms: &Terms,
+        script: Option<&[u8]>,
+        kept: &image::Slot,
+    ) -> Result<(), Broken> {
         self.guest.start()?;
+        let before = match kept.get() {
+            Some(Some(image)) if image.restore(&mut self.guest, terms.limits.memory) => {
+                return self.look_up(terms, None);
+            }
+            None if loaded.shape.imageable && (self.verdict.initialize || script.is_some()) => {
+                Some(Before::of(&mut self.guest))
+            }
+            _ => None,
+        };
         if self.verdict.initialize
             && let Some(callee) = self.guest.callee(INITIALIZE)
         {
             self.guest.enter(|guest| guest.call(callee, [0; 2]))?;
         }
+        self.look_up(terms, script)?;
+        if let Some(before) = before {
+            // Another thread may have been faster, with the same image.
+            let _ = kept.set(before.image(&mut self.guest));
+        }
+        Ok(())
+    }
+
+    /// Find the functions; load the script.
+    fn look_up(&mut self, terms: &Terms, script: Option<&[u8]>) -> Result<(), Broken> {
         let dealloc = if self.verdict.dealloc { self.guest.callee(DEALLOC) } else { None };
         let mut callee = |name| self.guest.callee(name).expect("checked by the ABI's verdict");
         let functions = Functions { alloc: callee(&terms.abi.alloc), entry: callee(&terms.abi.entry), dealloc };

@@ -11,6 +11,8 @@ use crate::bounds::NAME_BYTES;
 
 /// Bytes of function names that are kept for error messages.
 const NAMES_BYTES: usize = 64 << 10;
+/// A custom section of skeletons, without contents: see [`Shape::imageable`].
+const IMAGEABLE: &str = "waspi:imageable";
 /// Section ids that a skeleton keeps: type, import, function, table, memory, global, export (core specification, 5.5.2).
 const KEPT: [u8; 7] = [1, 2, 3, 4, 5, 6, 7];
 
@@ -49,6 +51,8 @@ pub struct Shape {
     pub memory: Option<Pages>,
     /// Whether the first global is what a linker makes of `__stack_pointer`: mutable, an `i32` and above zero at first.
     pub has_stack_pointer: bool,
+    /// Whether an image can be kept of its start-up: [`crate::image::is_possible`].
+    pub imageable: bool,
     names: HashMap<u32, String>,
     globals: Vec<wasmparser::GlobalType>,
     tables: Vec<wasmparser::TableType>,
@@ -125,6 +129,7 @@ impl Shape {
                 if let KnownCustom::Name(names) = section.as_known() {
                     let _ = self.read_names(names);
                 }
+                self.imageable |= section.name() == IMAGEABLE;
             }
             _ => {}
         }
@@ -210,6 +215,12 @@ impl Shape {
         }
         section(&mut out, 10, &self.empty_bodies());
         section(&mut out, 0, &self.name_section());
+        if self.imageable {
+            let mut name = Vec::new();
+            leb(&mut name, IMAGEABLE.len());
+            name.extend_from_slice(IMAGEABLE.as_bytes());
+            section(&mut out, 0, &name);
+        }
         Ok(out)
     }
 

@@ -75,6 +75,7 @@ fn no_strings(_: &mut Host, memory: View, args: &[u64]) -> Result<u64, Halt> {
 }
 
 fn environ_sizes_get(host: &mut Host, memory: View, args: &[u64]) -> Result<u64, Halt> {
+    host.asked = true;
     let count = host.environment.strings().count() as u32;
     let size = host.environment.block().len() as u32;
     or_fault(memory.write(args[0], &count.to_le_bytes()).and_then(|()| memory.write(args[1], &size.to_le_bytes())))
@@ -82,6 +83,7 @@ fn environ_sizes_get(host: &mut Host, memory: View, args: &[u64]) -> Result<u64,
 
 /// The strings at the second argument, their addresses at the first.
 fn environ_get(host: &mut Host, memory: View, args: &[u64]) -> Result<u64, Halt> {
+    host.asked = true;
     let mut at = args[1] as u32;
     let written = host.environment.strings().enumerate().try_for_each(|(index, string)| {
         memory.write(args[0] + index as u64 * 4, &at.to_le_bytes())?;
@@ -165,6 +167,7 @@ fn proc_exit(_: &mut Host, _: View, args: &[u64]) -> Result<u64, Halt> {
 }
 
 fn random_get(host: &mut Host, memory: View, args: &[u64]) -> Result<u64, Halt> {
+    host.asked = true;
     let (address, length) = (args[0], args[1]);
     if memory.bytes(address, length).is_none() {
         return Ok(errno::FAULT);

@@ -39,7 +39,8 @@ pub fn clock_res_get(_: &mut Host, memory: View, args: &[u64]) -> Result<u64, Ha
     or_fault(memory.write(args[1], &RESOLUTION.to_le_bytes()))
 }
 
-pub fn clock_time_get(_: &mut Host, memory: View, args: &[u64]) -> Result<u64, Halt> {
+pub fn clock_time_get(host: &mut Host, memory: View, args: &[u64]) -> Result<u64, Halt> {
+    host.asked = true;
     let Some(time) = now(args[0]) else {
         return Ok(errno::INVAL);
     };
@@ -51,6 +52,7 @@ pub fn clock_time_get(_: &mut Host, memory: View, args: &[u64]) -> Result<u64, H
 /// A `subscription` has 48 bytes: userdata u64, tag u8 at 8, clock id u32 at 16, timeout u64 at 24, flags u16 at 40.
 /// An `event` has 32 bytes: userdata u64, errno u16 at 8, type u8 at 10.
 pub fn poll_oneoff(host: &mut Host, memory: View, args: &[u64]) -> Result<u64, Halt> {
+    host.asked = true;
     const SUBSCRIPTIONS: u64 = 64;
     const ABSOLUTE: u32 = 1;
     let (input, output, count, stored) = (args[0], args[1], args[2], args[3]);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use wasmer_compiler::{InstantiationError, LinkError};
-use wasmer_types::{Pages, RawValue};
+use wasmer_types::{LocalMemoryIndex, Pages, RawValue};
 use wasmer_vm::{
     StoreObjects, Trap, VMConfig, VMExtern, VMFunctionBody, VMFunctionContext, VMGlobalDefinition, VMInstance,
     VMTrampoline, catch_traps, init_traps,
@@ -31,7 +31,8 @@ pub struct Guest {
     env: Box<Env>,
     tank: NonNull<VMGlobalDefinition>,
     floor: NonNull<VMGlobalDefinition>,
-    first_global: Option<NonNull<VMGlobalDefinition>>,
+    /// The module's own, all of them; the first one is where a linker puts the stack pointer.
+    globals: Vec<NonNull<VMGlobalDefinition>>,
     code: Arc<Code>,
 }
 
@@ -60,11 +61,11 @@ impl Guest {
         let instance = unsafe { artifact.instantiate(&tunables, &imports, &mut objects) }.map_err(refused)?;
         let noted = tunables.noted();
         env.memory = noted.memory;
-        let &[ref own @ .., tank, floor] = noted.globals.as_slice() else {
+        let mut globals = noted.globals;
+        let (Some(floor), Some(tank)) = (globals.pop(), globals.pop()) else {
             return Err(Fault::new(Kind::Internal, "the module was compiled without metering"));
         };
-        let first_global = own.first().copied();
-        Ok(Self { instance, objects, env, tank, floor, first_global, code })
+        Ok(Self { instance, objects, env, tank, floor, globals, code })
     }
 
     fn ending(&self, trap: Trap) -> Ending {
@@ -174,12 +175,34 @@ impl engine::Guest for Guest {
         unsafe { self.tank.cast::<i64>().read() }
     }
 
+    fn burn(&mut self, fuel: i64) {
+        // SAFETY: as in `fuel_left`.
+        unsafe { self.tank.cast::<i64>().write(self.fuel_left() - fuel) };
+    }
+
+    fn globals(&self) -> Vec<u128> {
+        // SAFETY: globals of this instance, which does not run now; each has 16 bytes, aligned.
+        self.globals.iter().map(|global| unsafe { global.cast::<u128>().read() }).collect()
+    }
+
+    fn set_globals(&mut self, values: &[u128]) {
+        for (global, value) in self.globals.iter().zip(values) {
+            // SAFETY: as in `globals`.
+            unsafe { global.cast::<u128>().write(*value) };
+        }
+    }
+
+    fn grow(&mut self, size: usize) -> bool {
+        let missing = size.saturating_sub(self.env.view().size) / PAGE;
+        missing == 0 || self.instance.memory_grow(LocalMemoryIndex::from_u32(0), Pages(missing as u32)).is_ok()
+    }
+
     fn host(&mut self) -> &mut Host {
         &mut self.env.host
     }
 
     fn first_global(&self) -> Option<i32> {
         // SAFETY: a global of this instance, which does not run now.
-        self.first_global.map(|global| unsafe { global.cast::<i32>().read() })
+        self.globals.first().map(|global| unsafe { global.cast::<i32>().read() })
     }
 }

@@ -6,11 +6,12 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use wasmi::{
-    Engine, Error, Extern, Func, Instance, Linker, Memory, Module, ResumableCall, Store, StoreLimitsBuilder, Val,
+    Engine, Error, Extern, Func, Global, Instance, Linker, Memory, Module, ResumableCall, Store, StoreLimitsBuilder,
+    Val,
 };
 
 use super::imports::{self, Env};
-use super::lift::{FIRST_GLOBAL, START};
+use super::lift::{FIRST_GLOBAL, START, mutable_global};
 use super::trap;
 use crate::engine::{self, Ending, Entered};
 use crate::host::{Host, Offer, View};
@@ -115,6 +116,11 @@ impl Guest {
         }
     }
 
+    /// Those that were lifted, in order.
+    fn mutable_globals(&self) -> impl Iterator<Item = Global> {
+        (0..).map_while(|number| self.instance?.get_global(&self.store, &mutable_global(number)))
+    }
+
     fn memory_handle(&self) -> Option<Memory> {
         self.store.data().memory
     }
@@ -172,6 +178,29 @@ impl engine::Guest for Guest {
 
     fn fuel_left(&self) -> i64 {
         self.tank
+    }
+
+    fn burn(&mut self, fuel: i64) {
+        self.tank -= fuel;
+    }
+
+    fn globals(&self) -> Vec<u128> {
+        self.mutable_globals().map(|global| imports::word(&global.get(&self.store)).into()).collect()
+    }
+
+    fn set_globals(&mut self, values: &[u128]) {
+        for (global, bits) in self.mutable_globals().collect::<Vec<_>>().into_iter().zip(values) {
+            let value = imports::with_bits(&global.get(&self.store), *bits as u64);
+            global.set(&mut self.store, value).expect("a value of its own type for a global that can change");
+        }
+    }
+
+    fn grow(&mut self, size: usize) -> bool {
+        let Some(memory) = self.memory_handle() else {
+            return size == 0;
+        };
+        let missing = (size as u64).saturating_sub(self.memory().size as u64) / PAGE;
+        missing == 0 || memory.grow(&mut self.store, missing).is_ok()
     }
 
     fn host(&mut self) -> &mut Host {

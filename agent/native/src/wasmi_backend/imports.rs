@@ -1,6 +1,6 @@
 //! The host's offers as wasmi's host functions.
 
-use wasmi::{Caller, Error, F64, Func, FuncType, Memory, ResourceLimiter, Store, StoreLimits, Val, ValType};
+use wasmi::{Caller, Error, F32, F64, Func, FuncType, Memory, ResourceLimiter, Store, StoreLimits, Val, ValType};
 use wasmi_core::LimiterError;
 
 use crate::host::{Halt, Host, Offer, Refusal, View};
@@ -80,6 +80,16 @@ pub fn word(value: &Val) -> u64 {
         Val::F32(number) => u64::from(number.to_bits()),
         Val::F64(number) => number.to_bits(),
         _ => 0,
+    }
+}
+
+/// A number of the type of `like`.
+pub fn with_bits(like: &Val, bits: u64) -> Val {
+    match like {
+        Val::I32(_) => Val::I32(bits as u32 as i32),
+        Val::F32(_) => Val::F32(F32::from_bits(bits as u32)),
+        Val::F64(_) => Val::F64(F64::from_bits(bits)),
+        _ => Val::I64(bits as i64),
     }
 }
 

@@ -1,8 +1,9 @@
-//! The start function and the first global as exports.
+//! The start function, the first global and those that can change as exports.
 //!
 //! wasmi runs the start function while it instantiates, where it could neither be resumed nor stopped. So its section
 //! goes, and the function is exported under a name that no valid module shares with it. The first global is, in what
-//! LLVM's linker made, the stack pointer: it tells an exhausted stack from another access out of bounds.
+//! LLVM's linker made, the stack pointer: it tells an exhausted stack from another access out of bounds. Those that can
+//! change are a part of the guest's state, which an image keeps.
 
 use wasmparser::{Parser, Payload, TypeRef, ValType};
 
@@ -13,13 +14,18 @@ pub const START: &str = "\u{0}waspi:start";
 /// Name of the first global's export.
 pub const FIRST_GLOBAL: &str = "\u{0}waspi:global";
 
+/// Name of the export of the global that is the one of this number among those that can change.
+pub fn mutable_global(number: u32) -> String {
+    format!("\u{0}waspi:mutable:{number}")
+}
+
 const EXPORTS: u8 = 7;
 /// Kinds of exports (core specification, 5.5.10).
 const FUNCTION: u8 = 0;
 const GLOBAL: u8 = 3;
 
 /// A name, a kind and an index.
-type Export = (&'static str, u8, u32);
+type Export = (String, u8, u32);
 
 /// The module with its start function and its first global exported, or as it is when it has neither.
 pub fn lift(wasm: &[u8]) -> wasmparser::Result<Vec<u8>> {
@@ -34,12 +40,19 @@ pub fn lift(wasm: &[u8]) -> wasmparser::Result<Vec<u8>> {
                 }
             }
             Payload::GlobalSection(globals) if !imported => {
-                let first = globals.into_iter().next().transpose()?;
-                if first.is_some_and(|global| global.ty.content_type == ValType::I32) {
-                    lifted.push((FIRST_GLOBAL, GLOBAL, 0));
+                let mut mutable = 0;
+                for (index, global) in (0..).zip(globals) {
+                    let ty = global?.ty;
+                    if index == 0 && ty.content_type == ValType::I32 {
+                        lifted.push((FIRST_GLOBAL.into(), GLOBAL, 0));
+                    }
+                    if ty.mutable {
+                        lifted.push((mutable_global(mutable), GLOBAL, index));
+                        mutable += 1;
+                    }
                 }
             }
-            Payload::StartSection { func, .. } => lifted.push((START, FUNCTION, func)),
+            Payload::StartSection { func, .. } => lifted.push((START.into(), FUNCTION, func)),
             Payload::ExportSection(_) => exported = true,
             _ => {}
         }
