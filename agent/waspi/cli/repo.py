@@ -9,6 +9,7 @@ from waspi.abi_description import abi_for_file
 from waspi.cli.console import note, write_json, write_line
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
+from waspi.cli.guest_options import AbiOption, EntryOption, abi_of
 from waspi.cli.json_option import JsonOption
 from waspi.cli.repo_options import KeysOption, RepoOption, SigningKeysOption, percent, release_named, wasm_of
 from waspi.cli.repo_report import json_of_deployment, json_of_status, write_status
@@ -86,7 +87,8 @@ def add(
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="Name by which jobs ask for it.")],
     version: Annotated[str, typer.Option("--version", metavar="V", help="Version; its bytes are then fixed.")],
     repo: RepoOption,
-    abi: Annotated[Path | None, typer.Option("--abi", metavar="FILE", help="ABI description (TOML).")] = None,
+    abi: AbiOption = None,
+    entry: EntryOption = None,
     golden: Annotated[Path | None, typer.Option("--golden", metavar="FILE", help="Golden pairs (TOML).")] = None,
     limits: Annotated[Path | None, typer.Option("--limits", metavar="FILE", help="Limits of a run (TOML).")] = None,
     as_json: JsonOption = False,
@@ -100,7 +102,7 @@ def add(
         wasm,
         name,
         version,
-        abi=abi_for_file(abi, module.name) or DEFAULT_ABI,
+        abi=abi_for_file(abi_of(abi, entry), module.name) or DEFAULT_ABI,
         limits=load_limits(limits),
         golden=load_golden(golden),
     )

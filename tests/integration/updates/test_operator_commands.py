@@ -52,6 +52,30 @@ def test_from_a_module_to_a_deployment_that_devices_can_read(shell: OperatorShel
     assert "append@1.0.0" in shell.run("repo", "status").text
 
 
+def test_golden_pairs_of_another_entry_are_recorded_and_checked(shell: OperatorShell) -> None:
+    shell.init()
+    upper = APPEND.replace(
+        '(func (export "trap")', '(func (export "same") (param i32 i32) (result i32) local.get 1) (func (export "trap")'
+    )
+    module, golden = shell.module("two.wat", upper), str(shell.base / "golden.toml")
+    shell.run("golden", "record", str(module), "abc", "", "--entry", "same", "--out", golden)
+    checked = shell.run("golden", "check", str(module), golden, "--entry", "same")
+    assert checked.text.splitlines() == ["pair 1 of 2 gives its output", "pair 2 of 2 gives its output"]
+    other = shell.run("golden", "check", str(module), golden, "--json", code=1).document
+    assert isinstance(other, dict)
+    assert other["failed"] == 2
+    assert "gave 'abc<---- This is your string' instead of 'abc'" in other["pairs"][0]["error"]
+    assert "ended with" in shell.run("golden", "check", str(module), golden, "--entry", "trap", code=1).text
+    none = shell.run("golden", "check", str(module), golden, "--entry", "none", code=1)
+    assert "exports no entry function" in none.error_line
+    add = ("repo", "add", str(module), "--name", "same", "--version", "1.0.0", "--golden", golden)
+    shell.run(*add, code=1)
+    shell.run(*add, "--entry", "same")
+    shell.run("repo", "deploy", "same=1.0.0", "--group", "kitchen")
+    shell.run("repo", "publish")
+    assert shell.client().release("same", "1.0.0")[0].abi.entry == "same"
+
+
 def test_every_repository_command_has_a_document_for_scripts(shell: OperatorShell) -> None:
     def said(*arguments: str) -> dict[str, object]:
         document = shell.run("repo", *arguments, "--json").document

@@ -45,7 +45,9 @@ def inspect(
         raise UsageError(error.message) from error
     with Module.compile(stripped, abi=abi) as module:
         module.check_abi()
-        check_golden(module, release)
+        for number, pair in enumerate(release.golden, 1):
+            if wrong := _verdict(module, pair, abi, limits):
+                raise GoldenPairError(f"golden pair {number} of {release.label} {wrong}")
     return release, stripped
 
 
@@ -53,18 +55,14 @@ def _stripped(module: bytes, abi: Abi) -> bytes:
     return _wasmer.strip(module) if abi.format is ModuleFormat.WASM else module
 
 
-def check_golden(module: Module, release: Release) -> None:
-    """Run the golden pairs; raises :class:`GoldenPairError` for the first that does not give its output."""
-    limits = run_limits(release.limits)
-    for number, pair in enumerate(release.golden, 1):
-        try:
-            output = module.run(pair.input, abi=release.abi, limits=limits).output
-        except WaspiError as error:
-            raise GoldenPairError(f"golden pair {number} of {release.label} ended with: {error.message}") from error
-        if output != pair.output:
-            raise GoldenPairError(
-                f"golden pair {number} of {release.label} gave {_shown(output)} instead of {_shown(pair.output)}"
-            )
+def verdicts(wasm: bytes, pairs: Iterable[GoldenPair], *, abi: Abi, limits: Limits) -> tuple[str, ...]:
+    """Run the module on each pair's input: what is wrong with what it gave, and nothing where it gave its output.
+
+    Raises a :class:`GuestError` for a module that cannot run at all.
+    """
+    with Module.compile(_stripped(wasm, abi), abi=abi) as module:
+        module.check_abi()
+        return tuple(_verdict(module, pair, abi, limits) for pair in pairs)
 
 
 def record(wasm: bytes, inputs: Iterable[bytes], *, abi: Abi, limits: Limits) -> tuple[GoldenPair, ...]:
@@ -85,6 +83,14 @@ def record(wasm: bytes, inputs: Iterable[bytes], *, abi: Abi, limits: Limits) ->
                 )
             pairs.append(GoldenPair(data, first))
     return tuple(pairs)
+
+
+def _verdict(module: Module, pair: GoldenPair, abi: Abi, limits: Limits) -> str:
+    try:
+        output = module.run(pair.input, abi=abi, limits=run_limits(limits)).output
+    except WaspiError as error:
+        return f"ended with: {error.message}"
+    return "" if output == pair.output else f"gave {_shown(output)} instead of {_shown(pair.output)}"
 
 
 def _shown(data: bytes) -> str:
