@@ -4,7 +4,7 @@ PY := .venv/bin/python
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 TARGET ?=
 
-.PHONY: help setup demo demo-ota test test-wasmi conformance check format docs bench fuzz fuzz-engine attack simulate soak wheel release cross test-arm test-boot version lock clean
+.PHONY: help setup demo demo-ota test test-wasmi conformance conformance-tuf check format docs bench fuzz fuzz-engine attack simulate soak wheel release cross test-arm test-boot version lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test-wasmi: setup ## The tests of the engine on wasmi, which 32-bit boards have
 conformance: setup ## The WebAssembly suite on Wasmer and wasmi: compiled, loaded, limited, in workers; prints a table
 	@$(PY) -m tests.conformance.run
 	@PYTHONPATH=build/wasmi $(PY) -m tests.conformance.run
+
+conformance-tuf: setup ## The public TUF suite on the client of boards: SUITE=DIR, a checkout of tuf-conformance
+	@$(PY) -m tests.conformance.tuf $(SUITE)
 
 check: setup ## Format, lint, types, layers, stubs, clippy
 	@$(PY) -m ruff format --check agent tests guests bench cross

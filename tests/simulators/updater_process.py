@@ -38,6 +38,8 @@ class UpdaterRun:
         self._answer = answer
         self._selector = selectors.DefaultSelector()
         self.requests: list[RangeRequest] = []
+        self.silent: set[str] = set()
+        """Depots that do not answer."""
         self.asked: list[str] = []
         """Of which depot, for each of them."""
         self.said: list[Message] = []
@@ -94,18 +96,20 @@ class UpdaterRun:
         request = decode_range_request(body)
         self.asked.append(depot.decode())
         self.requests.append(request)
-        for each in self._answer(request, self._honest(request)):
+        if depot.decode() in self.silent:
+            return
+        for each in self._answer(request, self._honest(request, depot.decode() or DEPOT_ID)):
             payload = each if isinstance(each, bytes) else encode_range_chunk(each)
             self._updater.send(updater_messages.DEPOT + payload)
 
-    def _honest(self, request: RangeRequest) -> RangeChunk:
+    def _honest(self, request: RangeRequest, depot: str) -> RangeChunk:
         path = self._folder / request.path
         if not path.exists():
             refusal = Refusal(RefusalKind.NOT_FOUND, "no such file")
-            return RangeChunk(DEPOT_ID, request.token, request.path, request.offset, error=refusal)
+            return RangeChunk(depot, request.token, request.path, request.offset, error=refusal)
         data = path.read_bytes()
         part = data[request.offset : request.offset + request.length]
-        return RangeChunk(DEPOT_ID, request.token, request.path, request.offset, len(data), part)
+        return RangeChunk(depot, request.token, request.path, request.offset, len(data), part)
 
     def _on_end(self, how: str) -> None:
         self.ended = how

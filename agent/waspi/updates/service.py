@@ -43,6 +43,8 @@ _STALLED_S: Final = 600.0
 
 _MAX_NOTICE: Final = 1024
 _MOST_DEPOTS: Final = 64
+_MOST_ASKED: Final = 2
+"""Depots that are asked by name, one after the other, before all are asked at once: whoever is there then answers."""
 _MOST_CACHED: Final = 256
 """Digests of modules that the updater is told of, those that were used last."""
 
@@ -183,9 +185,12 @@ class Updates:
         except EnvelopeError as error:
             _log.warning("an announcement of updates is dropped: %s", error.message)
             return
-        if depot in self._depots or len(self._depots) < _MOST_DEPOTS:
-            self._depots[depot] = False
-        if fields.get("sha256") != self._timestamp:
+        self._depots.pop(depot, None)
+        self._depots[depot] = False
+        if len(self._depots) > _MOST_DEPOTS:
+            del self._depots[next(iter(self._depots))]  # the one that was announced longest ago
+        # After a check that failed half way the timestamp is known already, and a depot that comes is still news.
+        if fields.get("sha256") != self._timestamp or self._trouble:
             self._schedule.announced(self._monotonic())
 
     def on_chunk(self, payload: bytes) -> None:
@@ -253,7 +258,7 @@ class Updates:
             },
             barred={record.name: lifecycle.barred(record) for record in records},
             fixed=self._serving.fixed(),
-            depots=tuple(sorted(self._depots, key=self._place_of)),
+            depots=tuple(sorted(self._depots, key=self._place_of)[:_MOST_ASKED]),
             cached=self._cache.digests()[-_MOST_CACHED:],
         )
         self._schedule.begin()

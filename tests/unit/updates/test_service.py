@@ -17,7 +17,7 @@ from tests.unit.updates.sample import CRASHED, TRAPPED, life
 from waspi.model.limits import DEFAULT_LIMITS
 from waspi.model.module_state import ModuleState
 from waspi.model.release import Release
-from waspi.protocol.depot import MAX_CHUNK_BYTES
+from waspi.protocol.depot import MAX_CHUNK_BYTES, TimestampNotice, encode_timestamp_notice
 from waspi.sandbox.cache import ModuleCache
 from waspi.updates import local_requests, service
 from waspi.updates.lifecycle import ModuleRecord, TrialTerms
@@ -26,7 +26,7 @@ from waspi.updates.modules_file import FILE, encode_modules
 from waspi.updates.schedule import ScheduleTerms
 from waspi.updates.service import Updates
 from waspi.updates.settings import UpdatesConfig
-from waspi.updates.updater_messages import DEPOT, Finished, Working, encode_message
+from waspi.updates.updater_messages import DEPOT, Finished, Refreshed, Working, encode_message
 
 CONFIG = UpdatesConfig(
     root=Path("/root.json"),
@@ -258,3 +258,54 @@ def test_fault_49_what_fails_under_the_publishers_own_terms_says_nothing_of_the_
         assert bench.agent.served == {"append": "1"}
     finally:
         bench.updates.close()
+
+
+def test_a_depot_that_comes_after_a_check_that_failed_is_asked_at_once(bench: Bench) -> None:
+    """Though it announces what is known already: the metadata had come in, and the module had not."""
+    notice = encode_timestamp_notice(TimestampNotice(2, "ab" * 32))
+    news = encode_message(Refreshed({"kitchen": 1}, 0.0, "ab" * 32))
+    bench.program(f"{SPEAKS}s.send({news!r});s.send({encode_message(Finished('no-answer', 'silent'))!r})")
+    for _ in range(8):
+        bench.check()
+    assert (bench.updates.next_deadline() or 0.0) > bench.now + 500
+    bench.updates.on_notice("cellar", notice)
+    assert (bench.updates.next_deadline() or 0.0) <= bench.now + 10
+    bench.program(f"{SPEAKS}s.send({news!r});s.send({encode_message(Finished())!r})")
+    bench.check()
+    bench.updates.on_notice("cellar", notice)
+    assert (bench.updates.next_deadline() or 0.0) > bench.now + 500
+
+
+def test_depots_are_asked_in_an_order_of_the_devices_own_and_silent_ones_last(bench: Bench) -> None:
+    heard = bench.folder / "heard"
+
+    def asked() -> list[str]:
+        bench.check()
+        found: list[str] = json.loads(heard.read_bytes())["depots"]
+        return found
+
+    def answer(*silent: str) -> None:
+        word = encode_message(Finished("no-answer", "silent", silent=silent))
+        bench.program(
+            "import socket;s=socket.socket(fileno=3)\n"
+            f"open({str(heard)!r},'wb').write(s.recv(200000)[1:])\ns.send({word!r})"
+        )
+
+    notice = encode_timestamp_notice(TimestampNotice(2, "ab" * 32))
+    for depot in ("cellar", "attic", "barn"):
+        bench.updates.on_notice(depot, notice)
+    answer()
+    one, two = asked()
+    (three,) = {"cellar", "attic", "barn"} - {one, two}
+    answer(one)
+    assert asked() == [one, two]
+    answer()
+    assert asked() == [two, three]  # the first was silent
+    bench.updates.on_notice(one, notice)
+    assert asked() == [one, two]  # it is back
+    bench.updates.on_notice(two, b"")
+    assert asked() == [one, three]  # that one is gone
+    for number in range(1000):
+        bench.updates.on_notice(f"depot-{number}", notice)
+    assert len(asked()) == 2
+    assert len(bench.updates._depots) == 64

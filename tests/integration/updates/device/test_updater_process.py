@@ -11,7 +11,7 @@ import pytest
 
 from tests.crash.faultfs import FaultFs, Mode
 from tests.integration.updates.device.updater_board import DIGEST, MODULE, SIZE, STEP, Board, clear
-from tests.simulators.updater_process import UpdaterRun
+from tests.simulators.updater_process import DEPOT_ID, UpdaterRun
 from waspi.protocol.depot import RangeChunk, RangeRequest, Refusal, RefusalKind
 from waspi.updates.updater_messages import Fetched, NamedRelease, NotFetched, Refreshed
 
@@ -209,6 +209,60 @@ def test_a_lost_answer_is_asked_for_again(board: Board) -> None:
     run = board.run(losing).finish()
     assert run.of(Fetched)
     assert sorted(run.asked_for(".wasm")) == sorted([*range(0, SIZE, STEP), 2 * STEP])
+
+
+def test_the_first_depot_is_asked_and_the_next_one_when_it_is_silent(board: Board) -> None:
+    """It is silent from the first range of the module on; what it had sent counts."""
+    run = board.run(depots=("cellar", "attic"))
+    run.until(lambda: bool(run.requests))
+    run.until(lambda: run.asked_for(".wasm") != [])
+    run.silent = {"cellar"}
+    run.finish()
+    assert run.of(Fetched)
+    assert run.asked[0] == "cellar"
+    assert {*run.asked} == {"cellar", "attic"}
+    assert run.last_word is not None
+    assert run.last_word.silent == ("cellar",)
+    assert board.fetched.read_bytes() == MODULE
+
+
+def test_who_knows_no_depot_asks_all_and_stays_with_who_answers(board: Board) -> None:
+    run = board.run().finish()
+    assert run.of(Fetched)
+    assert run.asked[0] == ""
+    assert {*run.asked[1:]} == {DEPOT_ID}
+
+
+def test_what_one_depot_does_not_have_another_one_may(board: Board) -> None:
+    """Its copy of the repository is behind; that it has no newer root is no news."""
+
+    def behind(request: RangeRequest, chunk: RangeChunk) -> Iterable[RangeChunk]:
+        if of_module(request) and chunk.depot == "cellar":
+            return (replace(chunk, data=b"", error=Refusal(RefusalKind.NOT_FOUND, "no such file")),)
+        return (chunk,)
+
+    run = board.run(behind, depots=("cellar", "attic")).finish()
+    assert run.of(Fetched), run.last_word
+    assert "attic" in run.asked
+    clear(board.folder)
+    alone = board.run(behind, depots=("cellar",)).finish()
+    assert alone.last_word is not None
+    assert "no depot has" in alone.last_word.message
+    assert not alone.of(Fetched)
+
+
+def test_refusals_of_ever_new_depots_end_it(board: Board) -> None:
+    names = (f"depot-{number}" for number in range(10_000))
+
+    def endless(request: RangeRequest, chunk: RangeChunk) -> Iterable[RangeChunk]:
+        if not of_module(request):
+            return (chunk,)
+        return (replace(chunk, depot=next(names), data=b"", error=Refusal(RefusalKind.UNREADABLE, "broken")),)
+
+    run = board.run(endless, depots=("cellar",)).finish()
+    assert run.last_word is not None
+    assert run.last_word.kind == "no-answer"
+    assert len(run.requests) < 1000
 
 
 def test_a_release_that_is_too_large_or_missing_or_barred_is_not_fetched(board: Board) -> None:
