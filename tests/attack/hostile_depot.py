@@ -1,7 +1,5 @@
 """A depot that wants a board to run something else, to run nothing, or to fall over.
 
-python -m tests.attack.hostile_depot      tries each attack on a running agent and prints what became of it
-
 The board runs 1.0.0, 2.0.0 is deployed, and the only depot is the attacker's. Whatever it answers, the board goes on
 with 1.0.0, answers jobs, says why it has no update, and takes 2.0.0 from an honest depot afterwards.
 """
@@ -10,8 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
-import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tests.attack.board import Board, Finding
 from tests.integration.updates.device.rig import Rig, module
 from tests.simulators.agent_process import AgentProcess
 from tests.simulators.link_owner import LinkOwner
@@ -62,7 +59,7 @@ class HostileDepot(Depot):
 
 
 @dataclass(frozen=True)
-class Attack:
+class Way:
     """One way; ``says``: what the board reports of it (nothing: it may be waiting still)."""
 
     name: str
@@ -111,62 +108,70 @@ def _forged(chunk: RangeChunk) -> Iterable[RangeChunk]:
     yield replace(chunk, data=changed, total=len(changed))
 
 
-ATTACKS = (
-    Attack("silence", lambda _request, _chunk: ()),
-    Attack("silence in the middle of the module", lambda request, chunk: () if _wasm(request) else (chunk,)),
-    Attack("bytes that are no answer", lambda _request, _chunk: [os.urandom(60)] * 40),
-    Attack("an answer of 900 KB before each honest one, and no module", _without_module(lambda: [bytes(900_000)])),
-    Attack("a bomb of 40 MB in 40 KB", _spoil("timestamp", _bomb)),
-    Attack(
-        "an endless timestamp", _spoil("timestamp", lambda chunk: (replace(chunk, total=MAX_FILE),)), "for a range of"
-    ),
-    Attack("an endless module", _spoil(".wasm", lambda chunk: (replace(chunk, total=MAX_FILE),)), "signed are"),
-    Attack(
+WAYS = (
+    Way("silence", lambda _request, _chunk: ()),
+    Way("silence in the middle of the module", lambda request, chunk: () if _wasm(request) else (chunk,)),
+    Way("bytes that are no answer", lambda _request, _chunk: [os.urandom(60)] * 40),
+    Way("an answer of 900 KB before each honest one, and no module", _without_module(lambda: [bytes(900_000)])),
+    Way("a bomb of 40 MB in 40 KB", _spoil("timestamp", _bomb)),
+    Way("an endless timestamp", _spoil("timestamp", lambda chunk: (replace(chunk, total=MAX_FILE),)), "for a range of"),
+    Way("an endless module", _spoil(".wasm", lambda chunk: (replace(chunk, total=MAX_FILE),)), "signed are"),
+    Way(
         "another module",
         _spoil(".wasm", lambda chunk: (replace(chunk, data=bytes(len(chunk.data))),)),
         "not those that were signed",
     ),
-    Attack("a root of its own", _own_root, "refused"),
-    Attack("a timestamp of its own", _spoil("timestamp", _forged), "refused"),
-    Attack("nothing to be had", _spoil("", _refusal(RefusalKind.UNREADABLE)), "the depot refuses"),
-    Attack("always busy", _spoil("timestamp", _refusal(RefusalKind.BUSY))),
-    Attack("a thousand answers for each question, and no module", _repeated),
+    Way("a root of its own", _own_root, "refused"),
+    Way("a timestamp of its own", _spoil("timestamp", _forged), "refused"),
+    Way("nothing to be had", _spoil("", _refusal(RefusalKind.UNREADABLE)), "the depot refuses"),
+    Way("always busy", _spoil("timestamp", _refusal(RefusalKind.BUSY))),
+    Way("a thousand answers for each question, and no module", _repeated),
 )
 
 
 @contextmanager
-def board(folder: Path) -> Iterator[Rig]:
-    """A board that runs 1.0.0, in a deployment that names 2.0.0; nobody serves it so far."""
+def updating(folder: Path, url: str = "") -> Iterator[Rig]:
+    """A board that runs 1.0.0, in a deployment that names 2.0.0, which nobody serves, or somebody at ``url``."""
     with Rig(folder) as rig:
         rig.desk.release("1.0.0")
         honest = rig.depot(depot="honest")
-        rig.agent(updates="trial_jobs = 1\n").start()
-        rig.watcher.until_state("1.0.0", "TRIAL")
+        agent = rig.agent(updates="trial_jobs = 1\n")
+        agent.start()
+        rig.watcher.until_any("1.0.0", ("TRIAL", "ACTIVE"))
         rig.watcher.run("first")
         rig.watcher.until_state("1.0.0", "ACTIVE")
         honest.close()
         rig.desk.release("2.0.0", wasm=module("<2.0.0>", ballast=300_000))
+        if url:
+            agent.stop()
+            agent.config.write_text(agent.config.read_text().replace("[updates]", f'[updates]\nurl = "{url}"'))
+            agent.start()
         yield rig
 
 
-def attack(rig: Rig, trick: Attack) -> float:
-    """Try it; milliseconds after which the board answers a job meanwhile. Raises AssertionError when it got through."""
+def attempt(rig: Rig, way: Way) -> float:
+    """Try it; seconds after which the board answers a job meanwhile. Raises AssertionError when it got through."""
     agent = rig.agents[0]
     end_updater(agent)
     before = len(rig.watcher.reported)
     hostile = HostileDepot(rig.desk.folder, BrokerAddress.parse(rig.broker.url), depot="evil")
-    hostile.trick = trick.trick
+    hostile.trick = way.trick
     with hostile:
-        if trick.says:
-            rig.watcher.until(lambda: any(trick.says in each.updates for each in rig.watcher.reported[before:]), 90.0)
+        if way.says:
+            rig.watcher.until(lambda: any(way.says in each.updates for each in rig.watcher.reported[before:]), 90.0)
         else:
             rig.watcher.until(lambda: hostile.counts.refused + hostile.counts.served > 0, 60.0)
-        began = time.monotonic()
-        result = rig.watcher.run(f"job-{os.urandom(4).hex()}")
-        took_ms = (time.monotonic() - began) * 1000
-        assert result.outputs == (b"x<1.0.0>",), result
+        took_s = answers_with(rig, "1.0.0")
     assert agent.alive
-    return took_ms
+    return took_s
+
+
+def answers_with(rig: Rig, version: str) -> float:
+    """Seconds after which the board answers a job, by that version."""
+    began = time.monotonic()
+    result = rig.watcher.run(f"job-{os.urandom(4).hex()}")
+    assert result.outputs == (f"x<{version}>".encode(),), result
+    return time.monotonic() - began
 
 
 def end_updater(agent: AgentProcess) -> None:
@@ -180,8 +185,13 @@ def recover(rig: Rig) -> None:
     """An honest depot comes: the board takes 2.0.0, as soon as it has asked all, after those that cried."""
     end_updater(rig.agents[0])
     rig.depot(depot="honest")
+    until_updated(rig)
+
+
+def until_updated(rig: Rig) -> None:
+    """Wait until the board has taken 2.0.0."""
     rig.watcher.until(lambda: any(rig.watcher.is_seen("2.0.0", state) for state in ("TRIAL", "ACTIVE")), 120.0)
-    assert rig.watcher.run("last").outputs == (b"x<2.0.0>",)
+    answers_with(rig, "2.0.0")
 
 
 class Crier(LinkOwner):
@@ -193,7 +203,7 @@ class Crier(LinkOwner):
 
 
 def flood(rig: Rig, count: int) -> float:
-    """Announcements of depots without end, each new, and chunks that nobody asked for; milliseconds as above."""
+    """Announcements of depots without end, each new, and chunks that nobody asked for; seconds as above."""
     crier = Crier(rig.broker.url, "crier", window=64)
     crier.connect()
     began_with = _resident_kib(rig.agents[0].pid)
@@ -201,13 +211,11 @@ def flood(rig: Rig, count: int) -> float:
         notice = TimestampNotice(number + 1, os.urandom(32).hex())
         crier.cry(TOPICS.depot_timestamp(f"depot-{number}"), encode_timestamp_notice(notice))
         crier.cry(TOPICS.chunk(rig.device, f"token-{number}"), os.urandom(2000))
-    began = time.monotonic()
-    assert rig.watcher.run(f"job-{os.urandom(4).hex()}").outputs == (b"x<1.0.0>",)
-    took_ms = (time.monotonic() - began) * 1000
+    took_s = answers_with(rig, "1.0.0")
     crier.close()
     grown = _resident_kib(rig.agents[0].pid) - began_with
     assert grown < 8192, f"{grown} KiB more after {count} announcements"
-    return took_ms
+    return took_s
 
 
 def _resident_kib(pid: int) -> int:
@@ -215,22 +223,16 @@ def _resident_kib(pid: int) -> int:
     return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
 
 
-def main() -> int:
-    """All of them, one after the other, on one board; 0 when none got through."""
-    failed = 0
-    with tempfile.TemporaryDirectory(prefix="waspi-attack-") as name, board(Path(name)) as rig:
-        print(f"{'hostile depot':<58} {'a job is answered in':>22}")
-        for each in ATTACKS:
+def attack(board: Board) -> Finding:
+    """All of them, one after the other, on a board of their own that takes updates; ``board`` goes on beside it."""
+    by = "signatures, lengths and hashes (TUF), a window of bounded ranges, a process of its own"
+    with updating(board.folder / "updating") as rig:
+        slowest_s = 0.0
+        for way in WAYS:
             try:
-                print(f"{each.name:<58} {attack(rig, each):>19.0f} ms")
+                slowest_s = max(slowest_s, attempt(rig, way))
             except AssertionError as error:
-                failed += 1
-                print(f"{each.name:<58} GOT THROUGH: {error}")
-        print(f"{'announcements and chunks without end':<58} {flood(rig, 3000):>19.0f} ms")
+                return Finding(held=False, stopped_by=by, seen=f"{way.name}: {error}")
+        slowest_s = max(slowest_s, flood(rig, 1000))
         recover(rig)
-        print("and an honest depot brings 2.0.0")
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return Finding(held=True, stopped_by=by, seen=f"{len(WAYS) + 1} ways, its slowest job {slowest_s:.2f} s")
