@@ -73,6 +73,6 @@ def test_every_kind_of_a_guests_error_is_explained() -> None:
 
 def test_bounds_are_the_engines() -> None:
     rows = re.findall(r"^\| `(\w+)`[^|]* \| ([\d,]+) \|", TEXT[TEXT.index("| bound |") :], re.MULTILINE)
-    assert len(rows) == 8
+    assert len(rows) == 11
     defaults = _wasmer.Bounds()
     assert dict(rows) == {name: f"{getattr(defaults, name):,}" for name, _ in rows}
