@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+import waspi
 from tests.fuzz.guests import CORPUS, ROOT, seeds
 from tests.fuzz.mutation import mutated
 
@@ -30,7 +31,7 @@ class NativeChild:
     """A process that compiles and runs what it is given."""
 
     def __init__(self) -> None:
-        path = f"{ROOT / 'agent'}:{ROOT}"
+        path = f"{Path(waspi.__file__).parents[1]}:{ROOT}"
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.fuzz.native_child"],
             stdin=subprocess.PIPE,
