@@ -390,6 +390,12 @@ class SessionTakenOverError(RefusedByBrokerError):
     kind = "session-taken-over"
 
 
+class UndeliverableError(BrokerError):
+    """The broker can never take the result: it is larger than a packet may be, or refused for good."""
+
+    kind = "undeliverable"
+
+
 class UnheardError(BrokerError):
     """The broker took a message that nobody is subscribed to (MQTT 5.0, 3.4.2.1, reason 0x10), and dropped it."""
 

@@ -30,6 +30,7 @@ class VirtualBroker:
     def __init__(self, on_publish: Callable[[Outgoing], None], *, receive_maximum: int = 4) -> None:
         self.limits = ServerLimits(receive_maximum=receive_maximum)
         self.refuses: Callable[[Outgoing], bool] = lambda _message: False
+        self.refusal_code = 0x87
         self.unheard: Callable[[Outgoing], bool] = lambda _message: False
         """Of which messages there is no subscriber."""
         self._on_publish = on_publish
@@ -91,7 +92,8 @@ class VirtualBroker:
             del self._session.sent[packet]
             self.pump()
         elif self.refuses(packet):
-            self.link.pubacks.append((token, RefusedByBrokerError("publish refused: Not authorized")))
+            error = RefusedByBrokerError(f"publish refused: 0x{self.refusal_code:02x}", self.refusal_code)
+            self.link.pubacks.append((token, error))
         elif self.unheard(packet):
             self.link.pubacks.append((token, UnheardError("nobody is subscribed")))
         else:

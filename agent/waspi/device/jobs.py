@@ -281,6 +281,8 @@ class Jobs:
                 self._on_counted(self._jobs.get(operation.job_id))
             elif isinstance(operation, Sent):
                 self._outbox.on_forgotten(operation.outbox_id)
+            elif isinstance(outcome, OutboxRow):
+                self._outbox.on_replaced(outcome)
         self.pump()
 
     def _on_end_kept(self, operation: Finish, outcome: Outcome) -> None:

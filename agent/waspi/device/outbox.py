@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from waspi.backoff import Backoff
-from waspi.errors import BrokerError, UnheardError, WaspiError
-from waspi.journal.operations import Sent
+from waspi.device.job import answer_to
+from waspi.errors import BrokerError, EnvelopeError, UndeliverableError, UnheardError, WaspiError
+from waspi.journal.operations import Replace, Sent
 from waspi.journal.reader import Reader
 from waspi.journal.rows import OutboxEntry, OutboxRow
 from waspi.journal.writer import Writer
+from waspi.model.result import JobError
+from waspi.model.state import JobState
 from waspi.mqtt.link import Link
 from waspi.mqtt.message import Incoming, Outgoing
 from waspi.protocol.chunk import OVERHEAD, split
-from waspi.protocol.result_envelope import CONTENT_TYPE
+from waspi.protocol.result_envelope import CONTENT_TYPE, decode_result, encode_result
 
 _HELD = 256
 """Rows that wait in memory; the others wait on the disk."""
@@ -201,6 +204,9 @@ class Outbox:
             return
         del self._sending[row_id]
         self._sending_bytes -= len(sending.row.entry.payload)
+        if sending.refused is not None and sending.refused.final:
+            self._replace(sending.row, sending.refused.message)
+            return
         if sending.refused is not None and (sending.early or not isinstance(sending.refused, UnheardError)):
             self._on_refused(sending.row, sending.refused)
             return
@@ -257,6 +263,32 @@ class Outbox:
         self._sent.add(row_id)
         self._writer.enter(Sent(row_id, settles))
 
+    def _replace(self, row: OutboxRow, why: str) -> None:
+        """The broker can never take this row: a small result that says so takes its place, and holds up no other."""
+        job = self._reader.job(row.entry.job_id or "")
+        before = decode_result(job.result) if job is not None and job.result else None
+        if job is None or before is None or (before.error and before.error.kind == UndeliverableError.kind):
+            _log.error("the result for %s is given up: %s", row.entry.topic, why)
+            self._done_with(row.id)
+            return
+        _log.error("the result for %s is replaced by its reason: %s", row.entry.topic, why)
+        told = JobError(UndeliverableError.fault, UndeliverableError.kind, f"the result cannot be delivered: {why}")
+        result = replace(before, state=JobState.FAILED, outputs=(), log=b"", error=told)
+        encoded = encode_result(result)
+        entry = answer_to(job, result, encoded)
+        if entry is None:
+            self._done_with(row.id)
+            return
+        self._refusals.pop(row.id, None)
+        self._sent.add(row.id)  # in its present form it is not to be loaded again
+        self._writer.enter(Replace(row.id, replace(job, state=JobState.FAILED, result=encoded), entry))
+
+    def on_replaced(self, row: OutboxRow) -> None:
+        """A small result stands on the disk in the place of one that the broker can never take."""
+        self._sent.discard(row.id)
+        self._rows.append(row)
+        self._held_bytes += len(row.entry.payload)
+
     def on_forgotten(self, row_id: int) -> None:
         """The row is no longer on the disk."""
         self._sent.discard(row_id)
@@ -284,11 +316,16 @@ class Outbox:
             or entry.job_id is None
             or largest < overhead + OVERHEAD + _SMALLEST_CHUNK
         ):
-            _log.error("%d bytes fit into no packet of this broker, for %s", len(entry.payload), entry.topic)
-            self._done_with(row.id)
+            self._replace(
+                row, f"its {len(entry.payload)} bytes fit into no packet of this broker, which takes {largest}"
+            )
             return
         room = largest - overhead - OVERHEAD
-        parts = list(split(entry.payload, job=entry.job_id, device=self._device, chunk_bytes=room))
+        try:
+            parts = list(split(entry.payload, job=entry.job_id, device=self._device, chunk_bytes=room))
+        except EnvelopeError as error:
+            self._replace(row, error.message)
+            return
         self._begin(row, len(parts))
         self._chunks.extend((row.id, part) for part in parts)
 
@@ -302,12 +339,15 @@ class Outbox:
             self._publish(row_id, sending.row.entry, payload)
 
     def _publish(self, row_id: int, entry: OutboxEntry, payload: bytes) -> None:
-        token = self._link.publish(
-            Outgoing(
-                entry.topic, payload, 1, False, None, entry.correlation, None, entry.content_type, entry.user_properties
-            )
+        message = Outgoing(
+            entry.topic, payload, 1, False, None, entry.correlation, None, entry.content_type, entry.user_properties
         )
-        self._tokens[token] = row_id
+        try:
+            self._tokens[self._link.publish(message)] = row_id
+        except BrokerError as error:  # what MQTT cannot say is refused before it leaves
+            sending = self._sending.pop(row_id)
+            self._sending_bytes -= len(sending.row.entry.payload)
+            self._replace(sending.row, error.message)
 
 
 def _overhead(entry: OutboxEntry) -> int:

@@ -75,6 +75,25 @@ class Sent:
 
 
 @value
+class Replace:
+    """The broker can never take a message: another one stands in its place, and is the job's result from now on.
+
+    Nobody has seen the first result, so the job's state changes with it, although it was final: ``row`` holds the new
+    state and result. An id that is not in the outbox is illegal.
+    """
+
+    urgent: ClassVar[bool] = True
+    outbox_id: int
+    row: JobRow
+    entry: OutboxEntry
+
+    @property
+    def bytes_kept(self) -> int:
+        """Bytes that it brings into the journal, its strings left out."""
+        return len(self.row.result or b"")
+
+
+@value
 class ForgetDeliveries:
     """The broker has a new session (``session_present`` 0): packet identifiers of the old one mean nothing any more."""
 
@@ -95,4 +114,4 @@ class Prune:
     limit: int = 256
 
 
-Operation = Receive | Count | Finish | Sent | ForgetDeliveries | Prune
+Operation = Receive | Count | Finish | Sent | Replace | ForgetDeliveries | Prune

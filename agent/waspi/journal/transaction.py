@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from waspi.errors import IllegalTransitionError
-from waspi.journal.operations import Count, Finish, ForgetDeliveries, Operation, Prune, Receive, Sent
+from waspi.journal.operations import Count, Finish, ForgetDeliveries, Operation, Prune, Receive, Replace, Sent
 from waspi.journal.quotas import Quotas
 from waspi.journal.retention import prune
 from waspi.journal.rows import JobRow, OutboxEntry, OutboxRow
@@ -167,10 +167,7 @@ class Transaction:
     def _enqueue(self, entry: OutboxEntry, seq: int | None, *, shared: bool) -> OutboxRow:
         tally = self.tally
         row = OutboxRow(tally.next_outbox, entry)
-        size = len(entry.payload) + len(entry.topic) + len(entry.correlation or b"") + MESSAGE_OVERHEAD
-        properties = (
-            "\0".join(text for pair in entry.user_properties for text in pair) if entry.user_properties else None
-        )
+        size, properties = _size_of(entry), _properties_of(entry)
         self._messages.append(
             (
                 row.id,
@@ -206,6 +203,32 @@ class Transaction:
         self.tally.outbox_messages -= 1
         self.tally.outbox_bytes -= size
 
+    def _replace(self, operation: Replace) -> OutboxRow:
+        self.flush()
+        row, entry, connection, tally = operation.row, operation.entry, self._connection, self.tally
+        found = connection.execute(
+            "SELECT outbox.size, job.seq, job.state, IFNULL(LENGTH(job.result), 0)"
+            " FROM outbox JOIN job ON job.seq = outbox.job WHERE outbox.id = ?",
+            (operation.outbox_id,),
+        ).fetchone()
+        if found is None:
+            raise IllegalTransitionError(f"message {operation.outbox_id} of job {row.id} is not in the outbox")
+        before, seq, state, result_bytes = found
+        result = row.result or b""
+        size, properties = _size_of(entry), _properties_of(entry)
+        payload = None if entry.payload == result else entry.payload
+        connection.execute("UPDATE job SET state = ?, result = ? WHERE seq = ?", (STATE_CODES[row.state], result, seq))
+        connection.execute(
+            "UPDATE outbox SET size = ?, content_type = ?, properties = ?, payload = ? WHERE id = ?",
+            (size, entry.content_type, properties, payload, operation.outbox_id),
+        )
+        tally.finished[STATES[state]] -= 1
+        tally.finished[row.state] += 1
+        tally.result_bytes += len(result) - result_bytes
+        tally.outbox_bytes += size - before
+        tally.messages.pop(operation.outbox_id, None)
+        return OutboxRow(operation.outbox_id, entry)
+
     def _job(self, job_id: str) -> tuple[int, JobState, int]:
         """``seq``, state and bytes of the body."""
         self.flush()
@@ -219,6 +242,17 @@ class Transaction:
         Count: _count,
         Finish: _finish,
         Sent: _sent,
+        Replace: _replace,
         ForgetDeliveries: _forget_deliveries,
         Prune: _prune,
     }
+
+
+def _size_of(entry: OutboxEntry) -> int:
+    return len(entry.payload) + len(entry.topic) + len(entry.correlation or b"") + MESSAGE_OVERHEAD
+
+
+def _properties_of(entry: OutboxEntry) -> str | None:
+    if not entry.user_properties:
+        return None
+    return "\0".join(text for pair in entry.user_properties for text in pair)
