@@ -53,6 +53,7 @@ FAULTS = {
     44: "a thousand failed looks for updates in a row",
     45: "modules never seen, one after the other",
     46: "an older agent finds a newer journal",
+    47: "a device leaves a group",
     48: "a plain output that looks like a result envelope",
     49: "limits that a publisher sets too low, again and again",
 }

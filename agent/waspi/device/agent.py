@@ -23,6 +23,7 @@ from waspi.device.outbox import Outbox
 from waspi.device.router import Router
 from waspi.device.settings import Config, Sync
 from waspi.device.state_folder import open_state_folder
+from waspi.device.subscriptions import Subscriptions
 from waspi.device.sync import SyncReports
 from waspi.errors import BrokerError, StorageError
 from waspi.journal.journal import Journal
@@ -108,6 +109,10 @@ class Agent:
             clock=self._clock.monotonic,
         )
         self._updates = self._take_updates(topics)
+        filters = topics.device_filters(config.id, config.groups)
+        if self._updates is not None:
+            filters = (*filters, *topics.updater_filters(config.id))
+        self._subscriptions = Subscriptions(state / "subscriptions.json", self._link, filters)
         self._announcer = Announcer(
             config,
             self._policy,
@@ -281,11 +286,7 @@ class Agent:
         if not session_present:
             self._writer.enter(ForgetDeliveries())
         if not session_present or self._first_session:
-            topics = self._policy.topics
-            filters = topics.device_filters(self._config.id, self._config.groups)
-            if self._updates is not None:
-                filters = (*filters, *topics.updater_filters(self._config.id))
-            self._link.subscribe(list(filters))
+            self._subscriptions.begin()
             self._first_session = False
         self._intake.on_online()
         self._outbox.on_online()
@@ -307,7 +308,9 @@ class Agent:
 
     def on_subscribed(self, refused: BrokerError | None) -> None:
         """The broker answered for the subscription."""
-        if refused is not None:
+        if refused is None:
+            self._subscriptions.settled()
+        else:
             _log.error("%s", refused.message)
             self._link.drop(refused)
 

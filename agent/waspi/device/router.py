@@ -45,6 +45,11 @@ class Router:
                 return
             self._topic = message.topic
         route = self._route
+        if route.kind is RouteKind.GROUP_JOB and route.group not in self._policy.groups:
+            # Sent before the device left the group, or kept for it by the broker: nothing that anybody waits for here.
+            _log.info("a job for group %s is not for this device any more", route.group)
+            self._link.acknowledge(message)
+            return
         if route.kind in _JOBS:
             self._intake.on_job(route, message)
             return
