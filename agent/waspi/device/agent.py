@@ -33,6 +33,7 @@ from waspi.mqtt.link import Link
 from waspi.mqtt.message import Incoming, Outgoing, ServerLimits
 from waspi.mqtt.settings import LinkSettings, Will
 from waspi.protocol.topics import Topics
+from waspi.sandbox.background import Background
 from waspi.sandbox.cache import ModuleCache
 from waspi.sandbox.pool import Pool
 from waspi.sandbox.settings import PoolSettings, cores
@@ -138,6 +139,7 @@ class Agent:
             self._clock,
             trace=config.trace,
         )
+        self._background = Background(self._selector)
         self._sync = SyncReports(self._policy, self._journal.reader, self._jobs, self._outbox, boot)
         self._intake = Intake(
             self._policy,
@@ -149,6 +151,7 @@ class Agent:
             self._link,
             self._outbox,
             self._announcer,
+            self._background,
             self._clock,
         )
         self._router = Router(self._policy, self._link, self._intake, self._sync, self._updates)
@@ -269,6 +272,7 @@ class Agent:
         if self._updates is not None:
             self._updates.close()
         self._pool.close()
+        self._background.close()
         self._jobs.give_back()
         self._writer.close()
         self._journal.close()

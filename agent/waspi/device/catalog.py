@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import field, replace
+from typing import TYPE_CHECKING
 
 from waspi.abi_description import abi_for_file
 from waspi.device.settings import LocalModule
 from waspi.errors import ConfigError, UnknownModuleError
 from waspi.model.abi import DEFAULT_ABI, Abi, ModuleFormat
 from waspi.model.limits import Limits
-from waspi.model.module import BYTECODE, DigestModule, InlineModule, ModuleRef
+from waspi.model.module import BYTECODE, DigestModule, NamedModule
 from waspi.model.release import Release
 from waspi.model.value import value
 from waspi.protocol.reported import ReportedModule
 from waspi.sandbox.cache import ModuleCache
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from waspi.errors import StorageError
+    from waspi.sandbox.background import Background
 
 ACTIVE = "ACTIVE"
 TRIAL = "TRIAL"
@@ -101,14 +109,24 @@ class Catalog:
         """Modules that the configuration names: no deployment touches them."""
         return tuple(sorted(self._local))
 
-    def resolve(self, module: ModuleRef) -> Resolved:
-        """Where the module of a job is; an inline one is stored first.
+    def has(self, digest: str) -> bool:
+        """Whether the module is here (``bool``)."""
+        return self._cache.has(digest)
 
-        Raises ``UnknownModuleError``, or ``StorageError`` when an inline one cannot be stored.
-        """
-        if isinstance(module, InlineModule):
-            digest = self._cache.put(module.wasm)
-            return Resolved(digest, f"sha256:{digest}")
+    def find(self, wasm: bytes) -> Resolved | None:
+        """Where a module is whose bytes came along, if it is here. Hashes them."""
+        digest = hashlib.sha256(wasm).hexdigest()
+        if not self._cache.has(digest):
+            return None
+        self._cache.touch(digest)
+        return Resolved(digest, f"sha256:{digest}")
+
+    def store(self, wasm: bytes, background: Background, then: Callable[[Resolved, StorageError | None], None]) -> None:
+        """Take in a module whose bytes came along; ``then`` is told where it is and, unless it is there, why not."""
+        self._cache.store(wasm, background, lambda digest, error: then(Resolved(digest, f"sha256:{digest}"), error))
+
+    def resolve(self, module: DigestModule | NamedModule) -> Resolved:
+        """Where the module of a job is, which names it. Raises ``UnknownModuleError``."""
         if isinstance(module, DigestModule):
             if not self._cache.has(module.sha256):
                 raise UnknownModuleError(f"no module sha256:{module.sha256} is on this device; send it inline once")

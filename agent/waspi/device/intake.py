@@ -6,8 +6,8 @@ import hashlib
 import logging
 import os
 from collections import deque
-from dataclasses import replace
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from waspi.backoff import Backoff
@@ -28,11 +28,11 @@ from waspi.journal.quotas import Admission
 from waspi.journal.rows import JobRow
 from waspi.model.job import Job as Request
 from waspi.model.limits import Limits
-from waspi.model.module import DigestModule
+from waspi.model.module import DigestModule, InlineModule
 from waspi.model.result import JobError, Result
 from waspi.model.value import value
 from waspi.mqtt.message import Incoming, Outgoing
-from waspi.protocol.admission import Admitted, Refused, admit
+from waspi.protocol.admission import Admitted, Refused, admit, digest_of
 from waspi.protocol.cancel import decode_cancel
 from waspi.protocol.result_envelope import decode_result, encode_result
 from waspi.protocol.topics import Route, RouteKind
@@ -40,7 +40,7 @@ from waspi.sandbox.messages import one_line
 
 if TYPE_CHECKING:
     from waspi.device.announcer import Announcer
-    from waspi.device.catalog import Catalog
+    from waspi.device.catalog import Catalog, Resolved
     from waspi.device.clock import Clock
     from waspi.device.jobs import Jobs
     from waspi.device.outbox import Outbox
@@ -48,7 +48,10 @@ if TYPE_CHECKING:
     from waspi.journal.writer import Writer
     from waspi.mqtt.link import Link
     from waspi.protocol.policy import Policy
+    from waspi.sandbox.background import Background
 
+_AT_ONCE_BYTES = 256 * 1024
+"""Bytes that are hashed on the loop's thread."""
 _UNKEPT = 512
 """Jobs that the disk does not know of, beyond which jobs of QoS 0 are dropped; others stay with the broker."""
 _UNKEPT_BYTES = 16 * 1024 * 1024
@@ -70,6 +73,7 @@ class Intake:
         link: Link,
         outbox: Outbox,
         announcer: Announcer,
+        background: Background,
         clock: Clock,
     ) -> None:
         self._policy = policy
@@ -81,10 +85,12 @@ class Intake:
         self._link = link
         self._outbox = outbox
         self._announcer = announcer
+        self._background = background
         self._clock = clock
         self._terms = lru_cache(maxsize=64)(self._find_terms)
         self._held: deque[tuple[Route, Incoming]] = deque()
         """Of QoS 1 alone, so that the broker's window bounds it."""
+        self._storing: dict[str, _Storing] = {}
         self._in_trouble = False
         self._not_before = 0.0
         self._backoff = Backoff(first=0.5, longest=30.0)
@@ -94,8 +100,18 @@ class Intake:
         """Take a message of a route DEVICE_JOB, GROUP_JOB or RUN."""
         if self._held or not self._outbox.takes:
             self._hold(route, message)
-        else:
+        elif len(message.payload) <= _AT_ONCE_BYTES:
             self._job(route, message)
+        else:
+            self._background.do(
+                partial(digest_of, self._policy, message.payload), partial(self._on_hashed, route, message)
+            )
+
+    def _on_hashed(self, route: Route, message: Incoming, digest: bytes | None, error: Exception | None) -> None:
+        """The hash of a large message is known."""
+        if error is not None:
+            raise error
+        self._job(route, message, digest)
 
     def on_online(self) -> None:
         """A new connection: what was held on the old one comes again."""
@@ -137,12 +153,13 @@ class Intake:
 
     # --- jobs ---------------------------------------------------------------------------------------------------------
 
-    def _job(self, route: Route, message: Incoming) -> None:
+    def _job(self, route: Route, message: Incoming, digest: bytes | None = None) -> None:
         plain_id, known = "", False
         if route.kind is RouteKind.RUN:
             plain_id, known = self._plain_id(message)
         now = self._clock.now()
-        decision = admit(self._policy, route, message, now=now, time_floor=self._clock.floor, plain_id=plain_id)
+        floor = self._clock.floor
+        decision = admit(self._policy, route, message, now=now, time_floor=floor, plain_id=plain_id, digest=digest)
         if isinstance(decision, Refused):
             # A redelivery of a job that was taken while it was fresh is no expired job.
             expired = isinstance(decision.error, ExpiredError) and decision.job_id is not None
@@ -158,7 +175,7 @@ class Intake:
             if again is not None:
                 return
         try:
-            self._new(route, decision, message, now)
+            self._new(route, decision, message)
         except WaspiError as error:
             if isinstance(error, StorageError) and isinstance(error.__cause__, OSError):
                 self._wait_for_disk(route, message, error)
@@ -173,7 +190,7 @@ class Intake:
             self._in_trouble = True
             self._announcer.degraded("modules", error)
 
-    def _new(self, route: Route, decision: Admitted, message: Incoming, now: float) -> None:
+    def _new(self, route: Route, decision: Admitted, message: Incoming) -> None:
         asked = decision.job
         size = sum(map(len, asked.inputs))
         unkept, unkept_bytes = self._jobs.unkept, self._jobs.unkept_bytes
@@ -187,7 +204,45 @@ class Intake:
             return
         if room is Admission.REFUSE:
             raise QueueFullError("this device's queue is full; send again later")
-        found = self._catalog.resolve(asked.module)
+        module = asked.module
+        if isinstance(module, InlineModule):
+            self._store(module.wasm, route, decision, message)
+        elif isinstance(module, DigestModule) and self._storing and not self._catalog.has(module.sha256):
+            self._hold(route, message)  # it may be on its way to the disk
+        else:
+            self._take(decision, [message], self._catalog.resolve(module))
+
+    def _store(self, wasm: bytes, route: Route, decision: Admitted, message: Incoming) -> None:
+        """Have a module that came along with its job; the disk is waited for by a thread."""
+        if len(wasm) <= _AT_ONCE_BYTES:
+            known = self._catalog.find(wasm)
+            if known is not None:
+                self._take(decision, [message], known)
+                return
+        elif not message.qos and self._storing:
+            self._drop()
+            return
+        job_id = decision.job.id
+        self._storing[job_id] = _Storing(route, decision, [message])
+        self._catalog.store(wasm, self._background, partial(self._on_stored, job_id))
+
+    def _on_stored(self, job_id: str, found: Resolved, error: StorageError | None) -> None:
+        """A module that came along is on the disk, or the disk does not take it."""
+        job = self._storing.pop(job_id)
+        if error is None:
+            self._take(job.decision, job.messages, found)
+        elif isinstance(error.__cause__, OSError):
+            for message in job.messages:
+                self._wait_for_disk(job.route, message, error)
+        else:
+            for message in job.messages:
+                self._refuse(_refused(job.decision, error), message)
+        for message, reason in job.cancels:
+            self._jobs.cancel(job_id, message, reason)
+
+    def _take(self, decision: Admitted, messages: list[Incoming], found: Resolved) -> None:
+        asked, message, now = decision.job, messages[0], self._clock.now()
+        size = sum(map(len, asked.inputs))
         terms = self._terms(asked.limits, found.limits)
         abi = found.abi_for(asked.abi)
         own_abi = abi != found.abi
@@ -226,7 +281,7 @@ class Intake:
                 own_terms=(*terms.own, *_ABI_KINDS) if own_abi else terms.own,
                 blameless=bool(terms.own) or own_abi,
                 asked=terms.asked,
-                messages=[message],
+                messages=messages,
             )
         )
 
@@ -254,6 +309,11 @@ class Intake:
 
     def _again(self, job_id: str, decision: Admitted | Refused, message: Incoming) -> bool | None:
         """Answer a job that is known; ``False``: its id is, with another body; ``None``: it is not known."""
+        storing = self._storing.get(job_id)
+        if storing is not None:
+            if storing.decision.body_hash == decision.body_hash:
+                storing.messages.append(message)
+            return storing.decision.body_hash == decision.body_hash
         live = self._jobs.find(job_id)
         if live is not None:
             if live.body_hash == decision.body_hash:
@@ -324,7 +384,21 @@ class Intake:
             self._link.acknowledge(message)
             return
         _log.info("job %s is to be canceled%s", job_id, f": {reason}" if reason else "")
+        if job_id in self._storing:
+            self._storing[job_id].cancels.append((message, reason))
+            return
         self._jobs.cancel(job_id, message, reason)
+
+
+@dataclass(slots=True)
+class _Storing:
+    """A job whose module is on its way to the disk."""
+
+    route: Route
+    decision: Admitted
+    messages: list[Incoming]
+    """The one that brought it, and those that brought it once more."""
+    cancels: list[tuple[Incoming, str]] = field(default_factory=list)
 
 
 @value

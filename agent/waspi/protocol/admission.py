@@ -106,18 +106,28 @@ class Refused:
 
 
 def admit(
-    policy: Policy, route: Route, message: Publication, *, now: float, time_floor: float, plain_id: str = ""
+    policy: Policy,
+    route: Route,
+    message: Publication,
+    *,
+    now: float,
+    time_floor: float,
+    plain_id: str = "",
+    digest: bytes | None = None,
 ) -> Admitted | Refused:
     """Decide on a message of a route DEVICE_JOB, GROUP_JOB or RUN.
 
     ``plain_id`` is the job id that the device gives a plain request (RUN), which brings none; for other routes it is
     not looked at. It must be stable for a redelivery of the same message, else the request runs again: see
     :class:`waspi.mqtt.message.Incoming` for ``dup`` and ``packet_id``.
+
+    ``digest``: what :func:`digest_of` says of the payload, where the caller knows it already.
     """
     plain = route.kind is RouteKind.RUN
     payload = message.payload
     limit = policy.limits.message_bytes
-    digest = body_hash(payload if len(payload) <= limit else payload[:limit])
+    if digest is None:
+        digest = digest_of(policy, payload)
     job_id: str | None = plain_id if plain and is_id(plain_id) else None
     reply_to, correlation, reply_error = _reply(policy, message)
     try:
@@ -156,6 +166,12 @@ def admit(
         key_id=None if key is None else key.kid,
         expires_at=expires_at,
     )
+
+
+def digest_of(policy: Policy, payload: bytes) -> bytes:
+    """SHA-256 (32 bytes) of a message, of its first ``message_bytes`` where it is longer."""
+    limit = policy.limits.message_bytes
+    return body_hash(payload if len(payload) <= limit else payload[:limit])
 
 
 def _reply(policy: Policy, message: Publication) -> tuple[str | None, bytes | None, WaspiError | None]:
