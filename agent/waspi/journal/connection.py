@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
 from pathlib import Path
 from typing import Final
@@ -33,6 +35,7 @@ _ADVICE: Final = {
 
 def open_for_writing(path: Path, quotas: Quotas, *, durable: bool = True) -> sqlite3.Connection:
     """The one connection that writes; if ``durable``, a commit is on disk when it returns. Raises ``sqlite3.Error``."""
+    _keep_to_ourselves(path)
     connection = _connect(path, cache_kib=256)
     try:
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # only a new file obeys
@@ -49,6 +52,14 @@ def open_for_writing(path: Path, quotas: Quotas, *, durable: bool = True) -> sql
         connection.close()
         raise
     return connection
+
+
+def _keep_to_ourselves(path: Path) -> None:
+    """Jobs and results are nobody else's to read. SQLite gives its other files the mode of this one."""
+    with contextlib.suppress(OSError):  # SQLite says what is wrong, in its own words
+        with contextlib.suppress(FileExistsError):  # opened and closed, it would lose the locks of other connections
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        path.chmod(0o600)
 
 
 def open_for_reading(path: Path) -> sqlite3.Connection:

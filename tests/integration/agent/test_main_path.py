@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -286,3 +287,20 @@ class ChunkReader(Publisher):
         whole = self.assembler.add(decode_chunk(message.payload))
         if whole is not None:
             self.whole.append(whole)
+
+
+def test_files_of_the_agent_are_its_own_whatever_the_umask(
+    make_agent: AgentMaker, publisher: Publisher, append_wasm: bytes
+) -> None:
+    agent = make_agent()
+    before = os.umask(0)
+    try:
+        agent.start()
+    finally:
+        os.umask(before)
+    publisher.until_online()
+    publisher.send(Job("inline", InlineModule(append_wasm), (INPUT,)))
+    assert publisher.result("inline").outputs == (OUTPUT,)
+    files = [agent.state, *agent.state.rglob("*")]
+    assert {"journal.db", "journal.db-wal", "modules"} <= {path.name for path in files}
+    assert {path.name: oct(path.stat().st_mode & 0o077) for path in files} == {path.name: "0o0" for path in files}
