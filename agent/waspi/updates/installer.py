@@ -71,6 +71,8 @@ class GoldenTest:
         self._passed = 0
         self.error: JobError | None = None
         """Why it failed."""
+        self.blamed = False
+        """Whether that is the module's doing."""
 
     @property
     def over(self) -> bool:
@@ -90,6 +92,7 @@ class GoldenTest:
         if done.error is not None:
             told = f"golden pair {number} of {of} failed with {done.error.kind}: {done.error.message}"
             self.error = JobError(done.error.fault, done.error.kind, told)
+            self.blamed = done.blames_module
         elif done.outputs != (expected,):
             self.error = golden_failure(number, of, done.outputs[0] if done.outputs else b"", expected)
         else:
@@ -209,7 +212,8 @@ class Installer:
             if test.over or life is None or life.state is not ModuleState.COMPILED:
                 self._tests.popleft()
                 release, error = test.release, test.error
-                self._enter(release.name, partial(lifecycle.tested, version=release.version, error=error))
+                event = partial(lifecycle.tested, version=release.version, error=error, blamed=test.blamed)
+                self._enter(release.name, event)
                 continue
             self._running = test
             self._pool.submit(test.task())

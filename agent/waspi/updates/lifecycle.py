@@ -188,11 +188,13 @@ def compiled(record: ModuleRecord, version: str, error: JobError | None) -> Step
     return _advance(record, version, ModuleState.VERIFIED, ModuleState.COMPILED, Act.TEST, error)
 
 
-def tested(record: ModuleRecord, version: str, error: JobError | None) -> Step:
-    """All golden pairs gave their outputs, or the first that did not: ``error``."""
-    # A worker that dies over a golden pair is the module's doing as far as anybody can tell.
-    crashed = error is not None and error.kind == WorkerError.kind
-    return _advance(record, version, ModuleState.COMPILED, ModuleState.TESTED, Act.BEGIN, error, barred=crashed)
+def tested(record: ModuleRecord, version: str, error: JobError | None, *, blamed: bool = False) -> Step:  # noqa: PT028
+    """All golden pairs gave their outputs, or the first that did not: ``error``.
+
+    ``blamed``: it is the module's doing (:attr:`waspi.sandbox.task.Done.blames_module`). A worker that dies over a pair
+    is, as far as anybody can tell; one that never came up is not, and the release is tried again with the next look.
+    """
+    return _advance(record, version, ModuleState.COMPILED, ModuleState.TESTED, Act.BEGIN, error, barred=blamed)
 
 
 def begin_trial(record: ModuleRecord, version: str) -> Step:

@@ -121,12 +121,14 @@ def test_a_full_disk_does_not_bar_a_release() -> None:
     assert lifecycle.barred(record) == ()
 
 
-def test_a_worker_that_dies_over_a_golden_pair_bars_the_release() -> None:
+def test_a_worker_that_dies_over_a_pair_bars_the_release_and_one_that_never_came_up_does_not() -> None:
     record, _ = lifecycle.fetched(EMPTY, life("1"))
     for step in (lifecycle.adopted, lifecycle.compiled):
         record, _ = step(record, "1", None)
-    record, _ = lifecycle.tested(record, "1", CRASHED)
-    assert lifecycle.barred(record) == (("1", 0),)
+    assert lifecycle.barred(lifecycle.tested(record, "1", CRASHED, blamed=True)[0]) == (("1", 0),)
+    not_started, _ = lifecycle.tested(record, "1", CRASHED)
+    assert states(not_started) == {"1": "FAILED"}
+    assert lifecycle.barred(not_started) == ()
 
 
 def test_a_newer_release_takes_the_place_of_one_in_its_trial_and_the_good_one_stays() -> None:
