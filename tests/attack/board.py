@@ -6,6 +6,7 @@ import contextlib
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
@@ -98,7 +99,7 @@ class Member:
 
     def _on_message(self, _client: Mqtt, _data: object, message: MQTTMessage) -> None:
         with self._told:
-            self.heard.append((message.topic, message.payload))
+            self.heard.append((message.topic, bytes(message.payload)))
             self._told.notify_all()
 
 
@@ -184,7 +185,7 @@ class Board:
         return fleet.run(DEVICE, module, data, timeout=PATIENCE_S, **options)  # type: ignore[arg-type]
 
     @contextlib.contextmanager
-    def pulse(self):  # noqa: ANN201 - a context manager of a Pulse
+    def pulse(self) -> Iterator[Pulse]:
         """While it lasts, ``ops`` sends one small job after the other and waits for each answer."""
         pulse, over = Pulse(), threading.Event()
 

@@ -16,6 +16,7 @@ import signal
 import socket  # noqa: F401 - before the lock-down: nothing is imported after it
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "agent"))
@@ -33,7 +34,7 @@ def _executable() -> int:
     return int(_LIBC.mmap(None, ctypes.c_size_t(4096), 7, 0x22, -1, ctypes.c_long(0)))
 
 
-_ATTEMPTS = {
+_ATTEMPTS: dict[str, Callable[[], object]] = {
     "open": lambda: _LIBC.open(b"/etc/passwd", 0),
     "create": lambda: _LIBC.open(b"/tmp/waspi-was-here", 65, 0o600),
     "stat": lambda: _LIBC.fstatat(-100, b"/etc/passwd", ctypes.create_string_buffer(256), _AT_EMPTY_PATH),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.native.wat import ALLOC, COMPILES, LIMITS, MEMORY, compile_wat
+from tests.native.wat import ALLOC, COMPILES, LIMITS, MEMORY, compile_wat, limits
 from waspi.errors import FuelLimitError, MemoryLimitError, WaspiError
 
 PAGES = 4
@@ -58,12 +58,12 @@ def test_an_artifact_knows_that_its_start_up_can_be_kept() -> None:
 def test_limits_hold_with_and_without_an_image() -> None:
     module = compile_wat(f"(module {MEMORY} {ALLOC} {WORK})")
     fuel = module.run(b"", **LIMITS).fuel
-    tight = {**LIMITS, "fuel": fuel - 1}
+    tight = limits(fuel=fuel - 1)
     with pytest.raises(FuelLimitError):
         module.run(b"", **tight)
-    assert module.run(b"", **{**LIMITS, "fuel": fuel}).output == RIGHT
+    assert module.run(b"", **limits(fuel=fuel)).output == RIGHT
     with pytest.raises(WaspiError) as caught:  # start-up's memory.grow is refused, and it writes beyond the end
-        module.run(b"", **{**LIMITS, "memory_bytes": 2 * 65_536})
+        module.run(b"", **limits(memory_bytes=2 * 65_536))
     assert not isinstance(caught.value, FuelLimitError | MemoryLimitError)
     assert module.run(b"", **LIMITS).output == RIGHT
 
@@ -73,7 +73,7 @@ def test_no_image_of_a_start_up_that_was_refused_memory() -> None:
       (func (export "_initialize") (global.set $got (memory.grow (i32.const 3))))
       (func (export "append") (param i32 i32) (result i32)
         (i32.store (local.get 0) (global.get $got)) (i32.const 4)))""")
-    small = {**LIMITS, "memory_bytes": 2 * 65_536}
+    small = limits(memory_bytes=2 * 65_536)
     assert module.run(b"", **small).output == b"\xff" * 4
     assert module.image_bytes is None
     assert module.run(b"", **LIMITS).output == b"\xff" * 4 or module.image_bytes is None
@@ -148,13 +148,13 @@ def test_no_byte_of_a_run_is_in_the_next_one_s_memory() -> None:
         (memory.fill (i32.const 589824) (i32.const 0xA5) (i32.const 262144))
         (i32.store (i32.const 0) (local.get $found))
         (i64.const 4)))""")
-    limits = {**LIMITS, "fuel": 100_000_000}
+    generous = limits(fuel=100_000_000)
     for _ in range(4):
-        assert module.run(b"\xa5" * 500, **limits).output == bytes(4)
+        assert module.run(b"\xa5" * 500, **generous).output == bytes(4)
     assert module.image_bytes is not None
     with pytest.raises(WaspiError):
-        module.run(b"\xa5", **{**limits, "fuel": 3_000_000})  # ends in the middle
-    assert module.run(b"\xa5" * 500, **limits).output == bytes(4)
+        module.run(b"\xa5", **limits(fuel=3_000_000))  # ends in the middle
+    assert module.run(b"\xa5" * 500, **generous).output == bytes(4)
 
 
 @pytest.mark.skipif(not COMPILES, reason="the interpreter has no SIMD")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.native.test_cancel import ENDLESS, in_thread
-from tests.native.wat import LIMITS, compile_wat, guest
+from tests.native.wat import compile_wat, guest, limits
 from waspi._wasmer import Canceller
 from waspi.errors import CanceledError, GuestError, UnreachableTrap, UsageError
 
@@ -32,7 +32,7 @@ def test_an_output_is_freed_when_the_dealloc_after_it_traps() -> None:
     def trap(times: int) -> int:
         for _ in range(times):
             with pytest.raises(UnreachableTrap):
-                module.run(b"x", **{**LIMITS, "memory_bytes": 4 * MIB})
+                module.run(b"x", **limits(memory_bytes=4 * MIB))
         return resident_bytes()
 
     before = trap(20)

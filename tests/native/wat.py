@@ -28,6 +28,12 @@ LIMITS: Limits = {
     "log_bytes": 4096,
 }
 
+
+def limits(**changes: int) -> Limits:
+    """``LIMITS`` with changes."""
+    return {**LIMITS, **changes}  # type: ignore[typeddict-item]
+
+
 ALLOC = '(func $alloc (export "alloc") (param i32) (result i32) (i32.const 1024))'
 ECHO = '(func $append (export "append") (param i32 i32) (result i32) (local.get 1))'
 MEMORY = '(memory (export "memory") 1)'

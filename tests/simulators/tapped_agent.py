@@ -23,7 +23,7 @@ def tap(path: str) -> None:
 
     def noted(self: Worker, assignment: Assignment, *files: int | None) -> None:
         os.write(descriptor, f"{assignment.task.job_id}\n".encode())
-        run(self, assignment, *files)
+        run(self, assignment, *files)  # type: ignore[arg-type]  # whatever it is given
 
     place_again = Pool._place_again
 
@@ -33,7 +33,7 @@ def tap(path: str) -> None:
             os.write(descriptor, f"-{assignment.task.job_id}\n".encode())
         place_again(self, returned)
 
-    Worker.run = noted  # type: ignore[method-assign]
+    Worker.run = noted  # type: ignore[method-assign, assignment]
     Pool._place_again = watched  # type: ignore[method-assign]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import selectors
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
@@ -70,7 +71,7 @@ class VirtualDevice:
             mock.patch.object(agent_module, "Link", self._make_link),
             mock.patch.object(agent_module, "Pool", self._make_pool),
             mock.patch.object(agent_module, "CommitThread", self._make_disk),
-            mock.patch.object(agent_module.selectors, "DefaultSelector", InstantSelector),
+            mock.patch.object(selectors, "DefaultSelector", InstantSelector),
         ):
             self.agent = Agent(self.config, {}, Clock(wall=self.time.wall, monotonic=self.time.monotonic))
         self.agent.start()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,7 +26,7 @@ AT_ONCE = 3
 
 
 def test_fault_06_the_agent_is_killed_at_every_write(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], record_property: pytest.RecordProperty
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], record_property: Callable[[str, object], None]
 ) -> None:
     seed = int(os.environ.get("WASPI_SEED", random.randrange(1 << 32)))  # noqa: S311 - a seed
     chance = random.Random(seed)  # noqa: S311 - a seed, so that a failure can be seen again

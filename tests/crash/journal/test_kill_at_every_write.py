@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,9 @@ def writes_of_one_life(world: Lives) -> int:
 
 
 @pytest.mark.parametrize("mode", [Mode.KILL, Mode.TORN, Mode.KILL_AFTER])
-def test_fault_06_killed_at_every_write(tmp_path: Path, mode: Mode, record_property: pytest.RecordProperty) -> None:
+def test_fault_06_killed_at_every_write(
+    tmp_path: Path, mode: Mode, record_property: Callable[[str, object], None]
+) -> None:
     with lives(tmp_path) as world:
         total = writes_of_one_life(world)
         kills = 0

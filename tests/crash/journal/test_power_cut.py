@@ -7,6 +7,7 @@ names survive by chance), a new life starts on it, and 1-5 of FAULTS must hold f
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ SEED = 20_240_601
 
 @pytest.mark.parametrize("durable", [True, False], ids=["full", "relaxed"])
 def test_fault_06_power_cut_at_every_write(
-    tmp_path: Path, record_property: pytest.RecordProperty, *, durable: bool
+    tmp_path: Path, record_property: Callable[[str, object], None], *, durable: bool
 ) -> None:
     """With relaxed syncs the last commits may be lost, but the journal itself is sound."""
     log = tmp_path / "log"

@@ -182,7 +182,7 @@ def child(folder: str, notes: str, jobs: str, sync: str) -> int:
 
 def main() -> None:
     # So that a short life has checkpoints, too. In this process only: tests import what is above.
-    connection.CHECKPOINT_PAGES = writer.CHECKPOINT_PAGES = 40  # type: ignore[misc]
+    connection.CHECKPOINT_PAGES = writer.CHECKPOINT_PAGES = 40  # type: ignore[misc, attr-defined]
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

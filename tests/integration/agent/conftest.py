@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,7 +71,7 @@ def make_agent(tmp_path: Path, broker: Mosquitto, append_wasm: bytes) -> Iterato
     guest = tmp_path / "append.wasm"
     guest.write_bytes(append_wasm)
 
-    def make(device_id: str = "pi-1", *, rest: str = "", **options: str) -> AgentProcess:
+    def make(device_id: str = "pi-1", *, rest: str = "", **options: Any) -> AgentProcess:  # noqa: ANN401 - AgentProcess says
         module = f'[modules.append]\npath = "{guest}"\nversion = "1.0.0"\n'
         agent = AgentProcess(tmp_path / device_id, broker.url, device_id, rest=module + rest, **options)
         made.append(agent)

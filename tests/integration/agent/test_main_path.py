@@ -14,7 +14,7 @@ from tests.simulators.mosquitto import Mosquitto
 from waspi.fault import Fault
 from waspi.model.job import Job
 from waspi.model.limits import Limits
-from waspi.model.module import DigestModule, InlineModule, NamedModule
+from waspi.model.module import DigestModule, InlineModule, ModuleRef, NamedModule
 from waspi.model.result import ModuleOrigin
 from waspi.model.state import JobState
 from waspi.mqtt.message import Incoming
@@ -165,7 +165,8 @@ def test_priority_goes_before_arrival(make_agent: AgentMaker, publisher: Publish
     agent = make_agent(rest="[queue]\nworkers = 1\n")
     agent.start()
     publisher.until_online()
-    for name, module in {"first": NamedModule("append"), "second": InlineModule(loop_wasm)}.items():
+    modules: dict[str, ModuleRef] = {"first": NamedModule("append"), "second": InlineModule(loop_wasm)}
+    for name, module in modules.items():
         publisher.send(Job(name, module, (INPUT,), limits=Limits(time_ms=50)))
         publisher.result(name)
     agent.stop()  # both are compiled now, and nothing is known of how long they run: none stands in a worker's line

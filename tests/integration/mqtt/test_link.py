@@ -120,6 +120,7 @@ def test_fault_12_the_servers_receive_maximum_is_never_passed(tmp_path: Path, ow
         for number in range(50):
             owner.until(lambda: owner.link.room > 0)
             owner.link.publish(Outgoing("t/a", str(number).encode()))
+            assert owner.link._connection is not None
             most = max(most, len(owner.link._connection.in_flight))
             assert owner.link.room == 0
             owner.step(0)

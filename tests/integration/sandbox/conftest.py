@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -38,7 +38,7 @@ def fake(rigs: Callable[..., Rig]) -> Callable[..., tuple[Rig, str]]:
     """Make a rig with the fake worker, and a module that is already compiled for it."""
 
     def make(way: str = "-", **settings: object) -> tuple[Rig, str]:
-        chosen = {"size": 1, "worker_command": (*FAKE, way), **settings}
+        chosen: dict[str, Any] = {"size": 1, "worker_command": (*FAKE, way), **settings}
         rig = rigs(PoolSettings(**chosen))
         digest = rig.cache.put(b"a module")
         put_artifact(rig.cache, digest, b"its artifact")

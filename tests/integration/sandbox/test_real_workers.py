@@ -16,6 +16,7 @@ from waspi.model.limits import DEFAULT_LIMITS, Limits
 from waspi.model.result import ModuleOrigin
 from waspi.model.state import JobState
 from waspi.sandbox.settings import ModuleBounds, PoolSettings
+from waspi.sandbox.supervisor import Supervisor
 
 from .rig import children
 
@@ -221,12 +222,17 @@ def test_unknown_module(rigs: Callable[..., Rig]) -> None:
     assert done.error.kind == "unknown-module"
 
 
+def _compiler(rig: Rig) -> Supervisor:
+    assert rig.pool._compiles._child is not None
+    return rig.pool._compiles._child
+
+
 def test_compiler_that_hangs_is_killed(rigs: Callable[..., Rig], guests: Path) -> None:
     rig = rigs()
     digest = put(rig, guests)
     job = rig.submit(digest, b"x")
-    rig.until(lambda: rig.pool._compiles._child.state == "BUSY")
-    os.kill(rig.pool._compiles._child.pid, signal.SIGSTOP)
+    rig.until(lambda: _compiler(rig).state == "BUSY")
+    os.kill(_compiler(rig).pid, signal.SIGSTOP)
     rig.clock.ahead += 30.0
     done = rig.result(job)
     assert done.error is not None
@@ -237,8 +243,8 @@ def test_compiler_that_hangs_is_killed(rigs: Callable[..., Rig], guests: Path) -
 def test_compiler_that_is_killed(rigs: Callable[..., Rig], guests: Path) -> None:
     rig = rigs()
     job = rig.submit(put(rig, guests), b"x")
-    rig.until(lambda: rig.pool._compiles._child.state == "BUSY")
-    os.kill(rig.pool._compiles._child.pid, signal.SIGKILL)
+    rig.until(lambda: _compiler(rig).state == "BUSY")
+    os.kill(_compiler(rig).pid, signal.SIGKILL)
     done = rig.result(job)
     assert done.error is not None
     assert done.error.kind == "compile"

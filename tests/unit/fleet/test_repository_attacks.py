@@ -19,7 +19,7 @@ from tuf.api.exceptions import (
     RepositoryError,
     UnsignedMetadataError,
 )
-from tuf.api.metadata import Metadata
+from tuf.api.metadata import Metadata, Timestamp
 
 from tests.simulators.repository_client import RepositoryClient
 from tests.simulators.repository_site import Site
@@ -179,7 +179,7 @@ def test_a_stolen_timestamp_key_cannot_bring_a_module(site: Site) -> None:
     snapshot.signatures.clear()
     snapshot.sign(stolen)
     path.write_bytes(snapshot.to_bytes())
-    timestamp = Metadata.from_file(str(site.folder / "metadata" / "timestamp.json"))
+    timestamp = Metadata[Timestamp].from_file(str(site.folder / "metadata" / "timestamp.json"))
     timestamp.signed.version += 1
     timestamp.signed.snapshot_meta.version = 3
     timestamp.signed.snapshot_meta.length = None

@@ -28,7 +28,7 @@ def a_row(job_id: str = "job-1", **fields: object) -> JobRow:
     return JobRow(**(values | fields))
 
 
-def an_entry(job_id: str | None = "job-1", payload: bytes = b"result", **fields: object) -> OutboxEntry:
+def an_entry(job_id: str | None = "job-1", payload: bytes = b"result", **fields: Any) -> OutboxEntry:  # noqa: ANN401
     return OutboxEntry(f"waspi/v1/home/device/one/result/{job_id}", payload, job_id=job_id, **fields)
 
 
@@ -59,7 +59,7 @@ def commit(journal: Journal, *operations: Operation) -> list[OutboxRow]:
     return [outcome for outcome in outcomes if isinstance(outcome, OutboxRow)]
 
 
-def done(journal: Journal, job_id: str, **fields: object) -> OutboxRow:
+def done(journal: Journal, job_id: str, **fields: Any) -> OutboxRow:  # noqa: ANN401
     """A job from receipt to result."""
     return commit(journal, at_once(job_id, **fields))[0]
 

@@ -13,6 +13,7 @@ from tests.unit.journal.sample import a_row, an_entry, at_once, finished, known
 from waspi.errors import IllegalTransitionError, StorageError
 from waspi.journal import counters
 from waspi.journal.connection import CHECKPOINT_PAGES, open_for_writing
+from waspi.journal.durable import write_durably
 from waspi.journal.journal import Journal, Outcome, Prepared
 from waspi.journal.operations import Finish, Operation, Receive, Sent
 from waspi.journal.rows import OutboxRow
@@ -42,7 +43,7 @@ class Desk:
         monkeypatch.setattr(self.journal, "complete", self._gated)
         for part in ("prepare", "complete", "checkpoint"):
             monkeypatch.setattr(self.journal, part, self._noted(part, getattr(self.journal, part)))
-        monkeypatch.setattr(counters, "write_durably", self._noted("counters", counters.write_durably))
+        monkeypatch.setattr(counters, "write_durably", self._noted("counters", write_durably))
         self.thread = CommitThread(self.journal)
         self.writer = Writer(self.journal, self, self.thread, lambda: self.now, fast_s=fast_s)
 

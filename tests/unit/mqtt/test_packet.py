@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from paho.mqtt import _packet
 from paho.mqtt.enums import MQTTProtocolVersion
+from paho.mqtt.exception import MalformedPacket
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties, VariableByteIntegers
 
@@ -97,7 +98,7 @@ def read_by_paho(packet: bytes) -> Incoming | None:
             content_type=getattr(values, "ContentType", None),
             user_properties=tuple(getattr(values, "UserProperty", ())),
         )
-    except (_packet.MalformedPacket, UnicodeDecodeError):
+    except (MalformedPacket, UnicodeDecodeError):
         return None
 
 

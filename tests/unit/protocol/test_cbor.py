@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import cbor2
 import pytest
 from hypothesis import example, given, settings
@@ -95,19 +97,25 @@ def test_fault_23_size_is_looked_at_before_anything_else() -> None:
 
 def test_what_cbor2_refuses_by_itself() -> None:
     """The options that the scan leaves to cbor2; when one of these fails, a new cbor2 has changed under us."""
-    for text, options in [
+    cases: list[tuple[str, dict[str, Any]]] = [
         ("8181818101", {"max_depth": 3}),
         ("a2616101616102", {"allow_duplicate_keys": False}),
         ("9f01ff", {"allow_indefinite": False}),
         ("61ff", {}),
-    ]:
+    ]
+    for text, options in cases:
         with pytest.raises(cbor2.CBORDecodeError):
             cbor2.loads(bytes.fromhex(text), **options)
 
 
 def test_what_cbor2_cannot_be_told_to_refuse() -> None:
     """The reason for the scan, measured and not believed."""
-    strict = {"max_depth": 4, "allow_indefinite": False, "allow_duplicate_keys": False, "strict_hashable_types": True}
+    strict: dict[str, Any] = {
+        "max_depth": 4,
+        "allow_indefinite": False,
+        "allow_duplicate_keys": False,
+        "strict_hashable_types": True,
+    }
     for text in ("0101", "c249010000000000000000", "d8236161", "d9d9f701", "f7", "f820", "f97e00"):
         cbor2.loads(bytes.fromhex(text), **strict)
         refused(text)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.updates.sample import CRASHED, TRAPPED, life
+from waspi.errors import StorageError
 from waspi.model.limits import DEFAULT_LIMITS
 from waspi.model.module_state import ModuleState
 from waspi.model.release import Release
@@ -213,7 +214,7 @@ def test_a_rollback_whose_request_cannot_be_removed_is_done_once(
         ask_rollback(tmp_path / "updates", RollbackRequest("append", "2", 0))
 
         def refused(path: Path) -> None:
-            raise local_requests.StorageError(f"cannot remove {path}")
+            raise StorageError(f"cannot remove {path}")
 
         with monkeypatch.context() as patch:
             patch.setattr(local_requests, "remove_durably", refused)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tuf.api.metadata import Metadata
+from tuf.api.metadata import Metadata, Targets
 
 from tests.simulators.folder_source import FolderSource, honest
 from tests.simulators.repository_site import Site
@@ -99,7 +99,7 @@ def test_fault_18_a_repository_that_was_put_back_from_a_backup_is_refused(site: 
 
 def test_fault_18_a_deployment_that_is_gone_is_not_an_empty_one(site: Site, board: Board) -> None:
     board.deployment()
-    targets = Metadata.from_bytes(metadata(site, "2.targets.json"))
+    targets = Metadata[Targets].from_bytes(metadata(site, "2.targets.json"))
     assert "deployments/kitchen.json" in targets.signed.targets
     board.look()
     seen = board.look()
