@@ -158,6 +158,8 @@ class Publisher(LinkOwner):
         if message.topic.endswith("/presence"):
             if message.payload:
                 self.presence.append(decode_presence(message.payload))
+        elif message.topic.endswith("/sync"):
+            return  # a report, also where a query asked for one on a topic of its own
         elif message.topic.startswith("reply/") or "/result/" in message.topic:
             if message.content_type == "application/cbor":
                 self.results.append((decode_result(message.payload), message))

@@ -140,7 +140,7 @@ class Agent:
             trace=config.trace,
         )
         self._background = Background(self._selector)
-        self._sync = SyncReports(self._policy, self._journal.reader, self._jobs, self._outbox, boot)
+        self._sync = SyncReports(self._policy, self._journal.reader, self._jobs, self._outbox, self._clock, boot)
         self._intake = Intake(
             self._policy,
             config.limits,

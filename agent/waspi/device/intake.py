@@ -35,6 +35,7 @@ from waspi.mqtt.message import Incoming, Outgoing
 from waspi.protocol.admission import Admitted, Refused, admit, digest_of
 from waspi.protocol.cancel import decode_cancel
 from waspi.protocol.result_envelope import decode_result, encode_result
+from waspi.protocol.signed_request import cancel_of, open_request
 from waspi.protocol.topics import Route, RouteKind
 from waspi.sandbox.messages import one_line
 
@@ -375,7 +376,9 @@ class Intake:
     def on_cancel(self, job_id: str, message: Incoming) -> None:
         """Take a request to stop a job."""
         try:
-            reason = one_line(decode_cancel(message.payload).encode())
+            clock = max(self._clock.now(), self._clock.floor)
+            body = open_request(self._policy, message.payload, what=cancel_of(job_id), now=clock)
+            reason = one_line(decode_cancel(body).encode())
         except WaspiError as error:
             _log.warning("a cancel of job %s is dropped: %s", job_id, error.message)
             self._link.acknowledge(message)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from waspi.errors import EnvelopeError, TopicError
+from waspi.errors import WaspiError
 from waspi.model.state import JobState
 from waspi.mqtt.message import Incoming, Outgoing
 from waspi.protocol.result_envelope import CONTENT_TYPE
+from waspi.protocol.signed_request import SYNC_QUERY, open_request
 from waspi.protocol.sync import MAX_LISTED, SyncReport, answer, decode_sync_query, encode_sync_report
 
 if TYPE_CHECKING:
+    from waspi.device.clock import Clock
     from waspi.device.jobs import Jobs
     from waspi.device.outbox import Outbox
     from waspi.journal.reader import Reader
@@ -23,11 +25,12 @@ _log = logging.getLogger(__name__)
 class SyncReports:
     """Answers which jobs are known, and in which state."""
 
-    def __init__(self, policy: Policy, reader: Reader, jobs: Jobs, outbox: Outbox, boot: str) -> None:
+    def __init__(self, policy: Policy, reader: Reader, jobs: Jobs, outbox: Outbox, clock: Clock, boot: str) -> None:
         self._policy = policy
         self._reader = reader
         self._jobs = jobs
         self._outbox = outbox
+        self._clock = clock
         self._boot = boot
 
     def on_online(self) -> None:
@@ -41,11 +44,13 @@ class SyncReports:
     def on_query(self, message: Incoming) -> None:
         """Answer which of some jobs are known."""
         try:
-            asked = decode_sync_query(message.payload)
+            clock, reply_to = self._clock.now(), message.reply_to
+            body = open_request(self._policy, message.payload, what=SYNC_QUERY, now=clock, reply_to=reply_to)
+            asked = decode_sync_query(body)
             topic = self._policy.topics.sync(self._policy.device)
             if message.reply_to is not None:
                 topic = self._policy.replies.check(message.reply_to)
-        except (EnvelopeError, TopicError) as error:
+        except WaspiError as error:
             _log.warning("a sync query is dropped: %s", error.message)
             return
         states = {job_id: self._state(job_id) for job_id in asked}

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from waspi.errors import BrokerError, NoAnswerError, OperatorError, UsageError
-from waspi.fleet.client_session import ClientSession
+from waspi.fleet.client_session import ClientSession, signed_by
 from waspi.fleet.job_handle import GroupHandle, JobHandle
 from waspi.fleet.job_order import JobOptions, JobOrder
 from waspi.fleet.pending_job import Delivery
@@ -22,6 +22,7 @@ from waspi.mqtt.settings import LinkSettings, Tls
 from waspi.protocol.cancel import encode_cancel
 from waspi.protocol.ids import check_id
 from waspi.protocol.result_envelope import CONTENT_TYPE
+from waspi.protocol.signed_request import cancel_of
 from waspi.protocol.topics import Topics
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class Client:
             if not ready.done():
                 ready.set_exception(reason) if reason is not None else ready.set_result(None)
 
-        session = ClientSession(self._settings, self._topics, on_ready)
+        session = ClientSession(self._settings, self._topics, on_ready, self._signing_key)
         session.start()
         try:
             ready.result(timeout)
@@ -204,7 +205,10 @@ class Client:
 
         Returns when the broker has it. Raises :class:`BrokerError`, :class:`NoAnswerError` after ``timeout`` seconds.
         """
-        message = Outgoing(self._topics.cancel(device, job_id), encode_cancel(reason), content_type=CONTENT_TYPE)
+        body = encode_cancel(reason)
+        if self._signing_key is not None:
+            body = signed_by(self._signing_key, body, what=cancel_of(job_id), device=device)
+        message = Outgoing(self._topics.cancel(device, job_id), body, content_type=CONTENT_TYPE)
         self._publish(message, timeout)
 
     def devices(self, timeout: float = 10.0) -> dict[str, DeviceView]:

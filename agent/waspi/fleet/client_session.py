@@ -26,11 +26,13 @@ from waspi.mqtt.link import Link
 from waspi.mqtt.message import Incoming, Outgoing, ServerLimits
 from waspi.protocol.admission import UNREAD
 from waspi.protocol.result_envelope import CONTENT_TYPE
+from waspi.protocol.signed_request import SYNC_QUERY, sign_request
 from waspi.protocol.sync import SyncReport, encode_sync_query, pages, reconcile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from waspi.fleet.key_file import KeyFile
     from waspi.model.result import Result
     from waspi.model.state import JobState
     from waspi.mqtt.settings import LinkSettings
@@ -47,6 +49,8 @@ RESEND_FIRST_S: Final = 1.0
 """A job that was sent again on a device's word is not sent so again before this; it doubles each time."""
 RESEND_LEAST_OFTEN_S: Final = 60.0
 MOST_QUERIES: Final = 1024
+_SIGNED_REQUEST_S: Final = 3600
+"""Seconds for which a signed cancel or query holds."""
 """Sync queries whose answer is waited for; the oldest go first."""
 
 log = logging.getLogger(__name__)
@@ -55,8 +59,15 @@ log = logging.getLogger(__name__)
 class ClientSession:
     """The handler of the client's link, and the loop that both run on."""
 
-    def __init__(self, settings: LinkSettings, topics: Topics, on_ready: Callable[[BrokerError | None], None]) -> None:
-        """``on_ready`` is told when answers can come, or why they cannot."""
+    def __init__(
+        self,
+        settings: LinkSettings,
+        topics: Topics,
+        on_ready: Callable[[BrokerError | None], None],
+        signing_key: KeyFile | None = None,
+    ) -> None:
+        """``on_ready`` is told when answers can come, or why they cannot; ``signing_key`` signs what it asks."""
+        self._signing_key = signing_key
         self.registry = Registry()
         self.loop = LoopThread(f"waspi-{settings.client_id}")
         self.watchers: list[Callable[[FleetEvent], None]] = []
@@ -276,6 +287,12 @@ class ClientSession:
 
         self.loop.call_later(delay, look_again)  # what the device said meanwhile was not listened to
 
+    def _signed(self, query: bytes, device: str) -> bytes:
+        key = self._signing_key
+        if key is None:
+            return query
+        return signed_by(key, query, what=SYNC_QUERY, device=device, reply_to=self._path.folder)
+
     def _ask(self, device: str, ids: Iterable[str]) -> None:
         for page in pages(ids):
             nonce = secrets.token_bytes(16)
@@ -284,7 +301,7 @@ class ClientSession:
                 del self._queries[next(iter(self._queries))]
             query = Outgoing(
                 self._topics.sync_query(device),
-                encode_sync_query(page),
+                self._signed(encode_sync_query(page), device),
                 reply_to=self._path.folder,
                 correlation=nonce,
                 content_type=CONTENT_TYPE,
@@ -353,3 +370,11 @@ class ClientSession:
             self._of_device.pop(job.device, None)
         if error is not None:
             job.on_failure(error)
+
+
+def signed_by(key: KeyFile, body: bytes, *, what: str, device: str, reply_to: str | None = None) -> bytes:
+    """A request that is no job, signed; it expires in an hour."""
+    expires_at = int(time.time()) + _SIGNED_REQUEST_S
+    return sign_request(
+        body, what=what, device=device, expires_at=expires_at, seed=key.seed(), kid=key.id, reply_to=reply_to
+    )

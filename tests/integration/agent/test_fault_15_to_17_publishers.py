@@ -9,13 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.agent.conftest import LOOP
 from tests.simulators.agent_process import Publisher, TappedAgent
 from tests.simulators.mosquitto import Mosquitto
+from waspi._wasmer import wat2wasm
 from waspi.model.job import Job
 from waspi.model.module import InlineModule, NamedModule
 from waspi.model.state import JobState
 from waspi.protocol import cose
+from waspi.protocol.cancel import encode_cancel
 from waspi.protocol.job_envelope import encode_job
+from waspi.protocol.signed_request import SYNC_QUERY, cancel_of, sign_request
+from waspi.protocol.sync import decode_sync_report, encode_sync_query
 
 SEED = bytes(range(32))
 OTHER_SEED = bytes(range(1, 33))
@@ -29,7 +34,9 @@ class SignedWorld:
         folder.mkdir(parents=True)
         (folder / "append.wasm").write_bytes(guest)
         key = base64.b64encode(cose.public_key(SEED)).decode()
-        rest = f'[modules.append]\npath = "{folder / "append.wasm"}"\n[policy]\njobs = "signed"\n'
+        (folder / "loop.wasm").write_bytes(wat2wasm(LOOP))
+        rest = f'[modules.append]\npath = "{folder / "append.wasm"}"\n[modules.loop]\npath = "{folder / "loop.wasm"}"\n'
+        rest += '[policy]\njobs = "signed"\n'
         rest += f'[[policy.keys]]\nid = "ops"\npublic_key = "{key}"\n'
         rest += 'roles = ["run"]\ngroups = ["kitchen"]\n'
         self.agent = TappedAgent(folder, broker.url, device, rest=rest, device='groups = ["kitchen"]')
@@ -104,6 +111,50 @@ def test_fault_15_only_well_signed_jobs_run(world: SignedWorld, append_wasm: byt
         world.publisher.until(lambda: len(world.publisher.results) > before)
         assert world.publisher.results[before][0].outputs == (OUTPUT,)
         assert world.agent.runs() == {"job": 1}
+    finally:
+        world.close()
+
+
+def test_fault_15_only_a_well_signed_cancel_stops_a_job_and_only_a_well_signed_query_is_answered(
+    world: SignedWorld, loop_wasm: bytes
+) -> None:
+    publisher = world.publisher
+    topics, later = publisher.topics, int(time.time()) + 300
+
+    def request(what: str, body: bytes, **changes: object) -> bytes:
+        told = {"what": what, "device": "pi-1", "expires_at": later, "seed": SEED, "kid": "ops"} | changes
+        return sign_request(body, **told)  # type: ignore[arg-type]
+
+    query = encode_sync_query(["endless", "nobody"])
+    try:
+        publisher.send(signed(replace(good("endless"), module=NamedModule("loop"))))
+        publisher.until(lambda: world.agent.runs()["endless"])
+        what = cancel_of("endless")
+        for attack in (
+            b"",
+            encode_cancel("because"),
+            request(what, b"", seed=OTHER_SEED),
+            request(what, b"", device="pi-2"),
+            request(cancel_of("another"), b""),
+            request(what, b"", expires_at=int(time.time()) - 10),
+            request(what, b"", expires_at=later + 365 * 86_400),
+            request(SYNC_QUERY, b""),
+        ):
+            publisher.send(attack, topic=topics.cancel("pi-1", "endless"), reply_to=None)
+        sync = f"{publisher.reply_to}/sync"
+        for attack in (query, request(SYNC_QUERY, query), request(SYNC_QUERY, query, reply_to="reply/elsewhere")):
+            publisher.send(attack, topic=topics.sync_query("pi-1"), reply_to=sync)
+        publisher.settle()
+        assert not publisher.results_of("endless")
+        assert not [each for each in publisher.messages if each.topic == sync]
+        publisher.send(request(SYNC_QUERY, query, reply_to=sync), topic=topics.sync_query("pi-1"), reply_to=sync)
+        publisher.until(lambda: any(each.topic == sync for each in publisher.messages))
+        report = decode_sync_report(next(each.payload for each in publisher.messages if each.topic == sync))
+        assert (set(report.jobs), report.unknown) == ({"endless"}, ("nobody",))
+        publisher.send(request(what, encode_cancel("enough")), topic=topics.cancel("pi-1", "endless"), reply_to=None)
+        ended = publisher.result("endless")
+        assert ended.error is not None
+        assert (ended.state, ended.error.message) == (JobState.CANCELED, "the run was canceled: enough")
     finally:
         world.close()
 
