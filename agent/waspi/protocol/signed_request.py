@@ -1,9 +1,9 @@
 """Requests that are no jobs, signed: a cancel, a sync query.
 
-COSE_Sign1 around ``{v: 1, what, audience, expires_at, body, reply_to?}``. ``what`` says which request it is, with the
-job's id for a cancel, so that one cannot be passed off as another; ``audience`` is ``device/<id>``, ``body`` the
-request as it would be sent unsigned, and ``reply_to`` the Response Topic of one that is answered. Under the policy ``jobs =
-"signed"`` a device takes no others: a request that changes or reveals something is signed like a job.
+COSE_Sign1 around ``{v: 1, what, audience, expires_at, body, reply_to?}``: ``what`` says which request it is, with the
+job's id for a cancel, so that one cannot be passed off as another; ``audience`` is ``device/<id>``; ``body`` is the
+request as it would be sent unsigned; ``reply_to`` is the Response Topic of one that is answered. Under the policy
+``jobs = "signed"`` a device takes no others: what changes or reveals something is signed like a job.
 """
 
 from __future__ import annotations
