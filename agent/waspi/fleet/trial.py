@@ -27,7 +27,6 @@ WAIT_S = 2.0
 """Seconds after which what a broker has not delivered is taken for lost."""
 WEEK_S = 7 * 24 * 3600
 """For how long a device asks for its session by default."""
-_SHARED = 4
 _AWAY_S = 60
 _EXPIRY_S = 30
 
@@ -266,17 +265,6 @@ def _as_published(settings: LinkSettings, topic: str) -> str | None:
     return None if got.retain else "a retained message came live without its flag"
 
 
-def _shared(settings: LinkSettings, topic: str) -> str | None:
-    with Visitor(settings_for(settings)) as client:
-        client.subscribe(f"$share/doctor/{topic}")
-        for number in range(_SHARED):
-            client.publish(_outgoing(topic, bytes((number,))))
-        came = 0
-        while came < _SHARED and client.hear(topic, WAIT_S / 2):
-            came += 1
-    return None if came == _SHARED else f"granted, and {came} of {_SHARED} messages came"
-
-
 def _unheard(settings: LinkSettings, topic: str) -> str | None:
     with Visitor(settings_for(settings)) as client:
         return "the broker says that somebody heard it" if client.publish(_outgoing(topic)) else None
@@ -301,7 +289,7 @@ TRIALS = (
     Trial(
         "retained by wildcard",
         Need.LIKED,
-        "devices are found by asking them, not by what the broker remembers",
+        "devices and depots are found by asking them, not by what the broker remembers",
         lambda settings, topic: _retained(settings, f"{topic}/one", f"{topic}/+"),
     ),
     Trial(
@@ -316,7 +304,6 @@ TRIALS = (
         "who connects later sees a lost device as online: set broker.will_delay_s = 0 on the devices",
         _retained_will,
     ),
-    Trial("shared subscriptions", Need.LIKED, "several depots would all answer: run one for each name", _shared),
     Trial(
         "no matching subscribers",
         Need.LIKED,
