@@ -26,7 +26,7 @@ pub struct Instance {
 }
 
 enum State {
-    Open(Session),
+    Open(Box<Session>),
     /// A failure has spent it.
     Spent,
     Closed,
@@ -51,7 +51,7 @@ impl Instance {
             })?;
             Ok::<_, Box<Fault>>(session)
         })?;
-        Ok(Self { loaded, terms, canceller, trace, state: Mutex::new(State::Open(session)) })
+        Ok(Self { loaded, terms, canceller, trace, state: Mutex::new(State::Open(Box::new(session))) })
     }
 
     fn call(&self, input: Input, report: &mut Report) -> Result<(), Box<Fault>> {
