@@ -6,7 +6,7 @@ import sys
 from typing import Final
 
 PACKAGES: Final = {
-    "cli": ("typer", "rich", "cryptography"),
+    "cli": ("typer", "rich", "cryptography", "watchfiles"),
     "signed": ("cryptography",),
     "ota": ("tuf", "securesystemslib[crypto]", "cryptography", "urllib3"),
 }

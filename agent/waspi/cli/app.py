@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS: Final = {
+    "new": "waspi.cli.new",
+    "test": "waspi.cli.function_test",
+    "dev": "waspi.cli.dev",
     "run": "waspi.cli.run",
     "inspect": "waspi.cli.inspect",
     "bench": "waspi.cli.bench",
