@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shlex
 import subprocess
 from typing import TYPE_CHECKING
 
+from tests.integration.cli.command import ROOT, waspi
 from tests.integration.updates.device.rig import Rig
 from waspi.fleet.client import Client
 from waspi.model.abi import SCRIPT_ABI, Abi
@@ -79,6 +82,24 @@ def test_every_way_to_a_function_in_javascript(
     # The operator's own way: a file.
     with Client(broker.url) as fleet:
         assert json.loads(fleet.run("pi-1", script, b'{"readings":[7]}', timeout=30).outputs[0])["mean"] == 7
+
+
+def test_the_first_example_of_the_readme(
+    make_agent: AgentMaker, publisher: Publisher, broker: Mosquitto, tmp_path: Path
+) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    script, session = re.search(r"```js\n(// mean\.js\n.*?)```\n\n```console\n(.*?)```", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    (tmp_path / "mean.js").write_text(script)
+    make_agent().start()
+    publisher.until_online()
+    here = {"mean.js": str(tmp_path / "mean.js"), "pi-7": "pi-1"}
+    seen = []
+    for command, expected in re.findall(r"^\$ waspi ([^#\n]+?) *(?:#.*)?\n(.*)$", session, re.MULTILINE):
+        arguments = [here.get(word, word) for word in shlex.split(command)]
+        done = waspi(*arguments, home=tmp_path, env={"WASPI_BROKER": broker.url})
+        assert (done.code, done.text.strip()) == (0, expected), done.err
+        seen.append(arguments[0])
+    assert seen == ["run", "push"]
 
 
 def test_a_script_is_released_tried_and_taken_back_like_any_module(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_a_new_folder_builds_and_passes_at_once(lang: str, tmp_path: Path) -> No
     done = waspi("test", str(folder), "--fuzz", "60", "--seed", "1", home=tmp_path, env=environment, timeout=300)
     assert done.code == 0, done.err + done.text
     assert "2 of 2 golden pairs passed" in done.text
-    assert "60 of 60 odd inputs passed (--seed 1)" in done.text
+    assert "60 odd inputs did not break it (--seed 1)" in done.text
     commands = re.findall(r"waspi push --device pi-7 (\S+)( --abi \S+)? 'be quiet'", (folder / "README.md").read_text())
     ((module, abi),) = commands
     run = ["run", str(folder / module), *(["--abi", str(folder / "waspi.toml")] if abi else []), "be quiet"]
@@ -105,7 +105,7 @@ def test_an_input_that_breaks_the_function_is_kept(folder: Path, tmp_path: Path)
     done = waspi("test", str(folder), "--fuzz", "5", "--seed", "1", "--json", home=tmp_path)
     assert done.code == 1
     assert done.document["ok"] is False
-    assert {each["kind"] for each in done.document["broken"]} == {"fuel-limit"}
+    assert [each["kind"] for each in done.document["broken"]] == ["fuel-limit"]
     kept = Path(done.document["broken"][0]["file"])
     assert len(kept.read_bytes()) > 500
 

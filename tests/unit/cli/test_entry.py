@@ -46,7 +46,8 @@ def test_without_typer_one_line_says_what_to_install(tmp_path: Path) -> None:
     assert done.stderr.splitlines() == [
         (
             "waspi: operator: the command line is for the operator's machine, and not installed here (waspi agent "
-            f"works without); install what is missing with: {sys.executable} -m pip install typer rich cryptography"
+            f"works without); install what is missing with: {sys.executable} -m pip install typer rich cryptography "
+            "watchfiles"
         )
     ]
 
