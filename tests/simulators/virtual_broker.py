@@ -141,6 +141,8 @@ class VirtualLink:
     def acknowledge(self, message: Incoming) -> bool:
         if not self.online or message.connection != self.connection_number:
             return False
+        if not message.qos:
+            return True
         self.on_acknowledge(message)
         self.up.append((message.packet_id, 0))
         return True
