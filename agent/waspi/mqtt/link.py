@@ -94,7 +94,7 @@ class Link:
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
         self._backoff = Backoff(rng=self._rng)
-        self._addresses = (settings.address, *settings.others)
+        self._addresses = (settings.address, *settings.address.others)
         self._told: set[str] = set()
         """Which shortcomings of the broker the owner has heard of."""
         self._connection: Connection | None = None
