@@ -107,7 +107,7 @@ def rumqttd() -> Path:
 
     def build(folder: Path) -> None:
         target = cache.root() / "target-rumqttd"
-        words = ["cargo", "install", "--quiet", "--root", folder, "rumqttd", "--version", RUMQTTD]
+        words: list[str | Path] = ["cargo", "install", "--quiet", "--root", folder, "rumqttd", "--version", RUMQTTD]
         run(words, env={"CARGO_TARGET_DIR": str(target)})
 
     return cache.built("brokers", f"rumqttd-{RUMQTTD}", build) / "bin/rumqttd"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from waspi.errors import BrokerError, RefusedByBrokerError, UnheardError, UnreachableBrokerError
-from waspi.mqtt.handler import LinkHandler
+from waspi.mqtt.link import LinkHandler
 from waspi.mqtt.message import Incoming, Outgoing, ServerLimits
 from waspi.mqtt.settings import LinkSettings
 
