@@ -16,7 +16,7 @@ from waspi.cli.json_option import JsonOption
 from waspi.cli.project import Project
 from waspi.engine import Module
 from waspi.errors import BadInputError, ExceptionError, ExitTrap, GuestError, OperatorError, WaspiError
-from waspi.fleet.repository.golden_file import dump_golden
+from waspi.fleet.repository.release_files import dump_golden
 from waspi.model.limits import Limits
 from waspi.model.release import GoldenPair
 

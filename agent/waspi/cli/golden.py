@@ -14,10 +14,9 @@ from waspi.cli.input_source import read_input
 from waspi.cli.json_option import JsonOption
 from waspi.cli.repo_options import wasm_of
 from waspi.errors import OperatorError, UsageError
-from waspi.fleet.repository.golden_file import dump_golden, load_golden
 from waspi.fleet.repository.inspection import record as record_pairs
 from waspi.fleet.repository.inspection import verdicts
-from waspi.fleet.repository.limits_file import load_limits
+from waspi.fleet.repository.release_files import dump_golden, load_golden, load_limits
 from waspi.model.abi import DEFAULT_ABI
 
 LimitsOption = Annotated[Path | None, typer.Option("--limits", metavar="FILE", help="Limits of a run (TOML).")]

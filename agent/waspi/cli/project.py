@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final
 from waspi.abi_description import abi_for_file, abi_from
 from waspi.engine import Module
 from waspi.errors import ConfigError, EnvelopeError, OperatorError
-from waspi.fleet.repository.golden_file import load_golden
-from waspi.fleet.repository.limits_file import run_limits
+from waspi.fleet.repository.release_files import load_golden, run_limits
 from waspi.model.abi import DEFAULT_ABI, Abi
 from waspi.model.limits import Limits
 from waspi.protocol.terms import limits_of

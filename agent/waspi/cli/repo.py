@@ -13,10 +13,9 @@ from waspi.cli.guest_options import AbiOption, EntryOption, abi_of
 from waspi.cli.json_option import JsonOption
 from waspi.cli.repo_options import KeysOption, RepoOption, SigningKeysOption, percent, release_named, wasm_of
 from waspi.cli.repo_report import json_of_deployment, json_of_status, write_status
-from waspi.fleet.repository.golden_file import load_golden
 from waspi.fleet.repository.inspection import inspect
 from waspi.fleet.repository.key_ring import Role
-from waspi.fleet.repository.limits_file import load_limits
+from waspi.fleet.repository.release_files import load_golden, load_limits
 from waspi.fleet.repository.repository import DEFAULT_ROOT_KEYS, DEFAULT_THRESHOLD, Repository
 from waspi.fleet.repository.root_change import RootChange
 from waspi.fleet.repository.settings import Lifetimes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from waspi import _wasmer
 from waspi.engine import Module
 from waspi.errors import EnvelopeError, GoldenPairError, ModuleTooLargeError, UsageError, WaspiError
-from waspi.fleet.repository.limits_file import run_limits
+from waspi.fleet.repository.release_files import run_limits
 from waspi.model.abi import ModuleFormat
 from waspi.model.release import GoldenPair, Release
 from waspi.protocol.ids import is_id, is_version

@@ -1,4 +1,4 @@
-"""Golden pairs as people keep them beside a module: a TOML file.
+"""What people keep beside a module, as TOML files: its golden pairs, and the limits of a run.
 
 ::
 
@@ -9,6 +9,8 @@
     [[golden]]
     input_base64 = "AAEC"
     output_base64 = "AgEA"
+
+Limits have the keys of :class:`waspi.model.limits.Limits`.
 """
 
 from __future__ import annotations
@@ -18,8 +20,10 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from waspi.errors import ConfigError
+from waspi.errors import ConfigError, EnvelopeError
+from waspi.model.limits import DEFAULT_LIMITS, Limits
 from waspi.model.release import GoldenPair
+from waspi.protocol.terms import limits_of
 from waspi.toml_file import read_toml
 
 _SUFFIX = "_base64"
@@ -45,6 +49,25 @@ def dump_golden(pairs: Iterable[GoldenPair]) -> str:
         halves = [_line(half, getattr(pair, half)) for half in _HALVES]
         tables.append("\n".join(["[[golden]]", *halves]))
     return "\n\n".join(tables) + "\n"
+
+
+def load_limits(path: Path | None) -> Limits:
+    """Read ``path``, keys at its top level or in a table ``[limits]``; no limits of its own for ``None``.
+
+    Raises :class:`ConfigError` that names the file and the key.
+    """
+    if path is None:
+        return Limits()
+    document = read_toml(path, "the limits")
+    try:
+        return limits_of(document.get("limits", document), str(path))
+    except EnvelopeError as error:
+        raise ConfigError(error.message) from error
+
+
+def run_limits(limits: Limits) -> Limits:
+    """What a run gets on a device that grants the default: no more than that."""
+    return limits.capped_by(DEFAULT_LIMITS)
 
 
 def _pair(table: object, where: str) -> GoldenPair:

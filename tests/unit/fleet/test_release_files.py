@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from waspi.errors import ConfigError
-from waspi.fleet.repository.golden_file import dump_golden, load_golden
-from waspi.fleet.repository.limits_file import load_limits
+from waspi.fleet.repository.release_files import dump_golden, load_golden, load_limits
 from waspi.model.limits import Limits
 from waspi.model.release import GoldenPair
 
