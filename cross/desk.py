@@ -89,7 +89,7 @@ class Desk:
         limits, repo = ("--limits", self._folder / "limits.toml"), ("--repo", self._folder / "releases")
         self._waspi("golden", "record", module, SLOW_INPUT, *limits, "--out", golden)
         self._waspi("repo", "add", module, "--name", NAME, "--version", version, "--golden", golden, *limits, *repo)
-        self._waspi("repo", "deploy", f"{NAME}={version}", "--group", GROUP, *repo)
+        self._waspi("repo", "deploy", f"{NAME}@{version}", "--group", GROUP, *repo)
         self._waspi("repo", "publish", *repo)
 
     def close(self) -> None:

@@ -12,8 +12,9 @@ The public Python API::
         with module.instantiate() as instance:
             instance.run(b"two").output  # guest state survives between the calls
 
-Everything that fails raises a class of :mod:`waspi.errors`, which says whose fault it is and what to do. To run jobs on
-devices, see :class:`waspi.fleet.Client`.
+Everything that fails raises a :class:`waspi.WaspiError`, of a class in :mod:`waspi.errors`, which says whose fault it
+is and what to do. To run jobs on devices, see :class:`waspi.fleet.Client`. A module is named alike everywhere: bytes
+are the module, a path is its file, and text is what :func:`waspi.model.module.text_is` says.
 
 Names are loaded when they are first used: the agent imports ``waspi.device`` and must not drag the native module in.
 """
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from waspi import errors
     from waspi.engine import Bounds, Canceller, Instance, Module, Outcome, run
+    from waspi.errors import WaspiError
     from waspi.model.abi import Abi
     from waspi.model.limits import DEFAULT_LIMITS, Limits
 
@@ -40,6 +42,7 @@ __all__ = [
     "Limits",
     "Module",
     "Outcome",
+    "WaspiError",
     "__version__",
     "errors",
     "run",
@@ -54,6 +57,7 @@ _HOMES: Final = {
     "Limits": "waspi.model.limits",
     "Module": "waspi.engine",
     "Outcome": "waspi.engine",
+    "WaspiError": "waspi.errors",
     "run": "waspi.engine",
 }
 

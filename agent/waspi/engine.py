@@ -21,7 +21,7 @@ from waspi.errors import ArtifactError, OperatorError, StorageError, UsageError
 from waspi.journal.durable import write_durably
 from waspi.model.abi import DEFAULT_ABI, ENGINE_ABI, Abi, ModuleFormat, environment_block, script_head
 from waspi.model.limits import DEFAULT_LIMITS, Limits
-from waspi.model.module import is_text
+from waspi.model.module import SCRIPT_FILES, TextIs, is_text, text_is
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Bounds", "Canceller", "Instance", "Module", "Outcome", "run", "wasm_from"]
 
 _LARGEST = (1 << 63) - 1
-_ENGINE_MS = 600_000
-"""Milliseconds that compiling the engine for scripts may take: 2 s on a desktop, once for a user."""
 
 
 class RunOptions(TypedDict, total=False):
@@ -53,14 +51,20 @@ class RunOptions(TypedDict, total=False):
 def wasm_from(source: Buffer | str | PathLike[str]) -> bytes:
     """Give the bytes of a module.
 
-    ``source`` is the bytes themselves (bytes-like), WebAssembly text (``str``) or a file (``os.PathLike``) that holds
-    either. Raises :class:`OperatorError` when the file cannot be read, :class:`InvalidModuleError` for wrong text,
-    :class:`UsageError` for a name in place of a file.
+    ``source`` is the bytes themselves (bytes-like), a file (``os.PathLike``), or text (``str``): WebAssembly text or a
+    file's path (:func:`waspi.model.module.text_is`). Raises :class:`OperatorError` when the file cannot be read,
+    :class:`InvalidModuleError` for wrong text, :class:`UsageError` for the name or digest of a deployed module: here
+    is none.
     """
     if isinstance(source, str):
-        if "(" not in source:
-            raise UsageError(f"{source[:80]!r} is no WebAssembly text; if it names a file, give pathlib.Path of it")
-        return _wasmer.wat2wasm(source.encode())
+        kind = text_is(source)
+        if kind is TextIs.SOURCE:
+            return _wasmer.wat2wasm(source.encode())
+        if kind is not TextIs.FILE:
+            raise UsageError(
+                f"{source[:80]!r} names a module that is deployed on a device; here give a file (./{source[:80]})"
+            )
+        source = Path(source)
     if not isinstance(source, PathLike):
         return bytes(memoryview(source))
     content = _read(Path(source))
@@ -102,7 +106,7 @@ def _script_engine() -> _wasmer.Module:
             loaded = _wasmer.Module.load(kept.read_bytes())
             if loaded.sha256 == digest:
                 return loaded
-    compiled = _wasmer.Module.compile(javascript.bytecode(), bounds=Bounds(compile_ms=_ENGINE_MS))
+    compiled = _wasmer.Module.compile(javascript.bytecode())
     if kept is not None:
         with suppress(OSError, StorageError):
             kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -122,11 +126,11 @@ def run(
 ) -> Outcome:
     """Run a module once on a fresh instance.
 
-    ``module``: bytes of a Wasm module, its text (``str``), a file (``os.PathLike``) or a compiled :class:`Module`; a
-    function in JavaScript as a file that ends in ``.js``, or anything whose ``abi`` says ``format = "javascript"``.
-    ``input``: any bytes-like object. ``abi``: an :class:`Abi`, a mapping, the path of a TOML file or ``None`` for the
-    reference ABI (``guests/ABI.md``). ``limits``: ``None`` for :data:`waspi.DEFAULT_LIMITS`. ``environment``: what WASI
-    and a script's ``context`` tell the guest about the run.
+    ``module``: bytes of a Wasm module, a file (``os.PathLike``, or its path as ``str``), WebAssembly text (``str``), or
+    a compiled :class:`Module`; a function in JavaScript as a file that ends in ``.js``, or anything whose ``abi`` says
+    ``format = "javascript"``. ``input``: any bytes-like object. ``abi``: an :class:`Abi`, a mapping, the path of a TOML
+    file or ``None`` for the reference ABI (``guests/ABI.md``). ``limits``: ``None`` for :data:`waspi.DEFAULT_LIMITS`.
+    ``environment``: what WASI and a script's ``context`` tell the guest about the run.
 
     Raises :class:`ModuleError` (cannot be loaded), :class:`AbiError`, :class:`Trap`, :class:`LimitError`,
     :class:`CanceledError`; :class:`OperatorError` for a file that cannot be read or a wrong description.
@@ -178,6 +182,8 @@ class Module:
         bounds: Bounds | None = None,
         target: str | None = None,
     ) -> Self:
+        if isinstance(source, str) and source.endswith(SCRIPT_FILES) and text_is(source) is TextIs.FILE:
+            source = Path(source)
         name = os.fspath(source) if isinstance(source, PathLike) else ""
         description = abi_for_file(abi, name) or DEFAULT_ABI
         if description.format is ModuleFormat.JAVASCRIPT:

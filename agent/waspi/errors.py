@@ -266,6 +266,12 @@ class SignatureError(PublisherError):
     kind = "bad-signature"
 
 
+class UnsignedError(SignatureError):
+    """No signature at all, where the device's policy asks for one."""
+
+    kind = "unsigned"
+
+
 class NotAllowedError(PublisherError):
     """The device's policy forbids what was asked for."""
 
@@ -461,3 +467,28 @@ class IllegalTransitionError(DeviceError):
     """A change of state that the lifecycle's table does not have; the state stays as it was. A bug of the caller."""
 
     kind = "illegal-transition"
+
+
+def told_error(fault: Fault, kind: str, message: str) -> WaspiError:
+    """Give the error that somebody else met and told, of the class with that fault and kind, so that it can be caught.
+
+    Where this version has no such class it is the root of its fault, and bears ``kind`` all the same.
+    """
+    root = _ROOTS[fault]
+    pending: list[type[WaspiError]] = [root, CanceledError]
+    for each in pending:
+        if each.fault is fault and each.kind == kind:
+            return each(message)
+        pending += each.__subclasses__()
+    error = root(message)
+    error.kind = kind  # type: ignore[misc]  # of this one error
+    return error
+
+
+_ROOTS: dict[Fault, type[WaspiError]] = {
+    Fault.GUEST: GuestError,
+    Fault.PUBLISHER: PublisherError,
+    Fault.OPERATOR: OperatorError,
+    Fault.BROKER: BrokerError,
+    Fault.DEVICE: DeviceError,
+}

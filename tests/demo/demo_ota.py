@@ -171,7 +171,7 @@ def tour(desk: Desk, boards: dict[str, Board]) -> None:
     """Everything, in order."""
     step("release 1.0.0: a golden pair is recorded, the module checked and stripped, all of it signed")
     desk.add("1.0.0", guest(desk.folder, "1.0.0"))
-    desk.waspi("repo", "deploy", "append=1.0.0", "--group", "house", "--repo", str(desk.repo))
+    desk.waspi("repo", "deploy", "append@1.0.0", "--group", "house", "--repo", str(desk.repo))
     desk.waspi("repo", "publish", "--repo", str(desk.repo))
 
     step("three boards are switched on; each fetches, checks, compiles, tests and tries it")
@@ -187,7 +187,7 @@ def tour(desk: Desk, boards: dict[str, Board]) -> None:
     cut = threading.Thread(target=cut_power, args=(desk, boards["pi-kitchen"]))
     cut.start()
     options = ("--group", "house", "--repo", str(desk.repo), "--broker", desk.url, "--soak", "2s", "--look", "0.5s")
-    desk.waspi("rollout", "append=2.0.0", "--stages", "1,50%,100%", *options)
+    desk.waspi("rollout", "append@2.0.0", "--stages", "1,50%,100%", *options)
     cut.join()
     for name in NAMES:
         desk.until(f"{name} runs 2.0.0", lambda name=name: desk.runs(name, "2.0.0", "ACTIVE"))  # type: ignore[misc]
@@ -198,7 +198,7 @@ def tour(desk: Desk, boards: dict[str, Board]) -> None:
     )
     desk.add("3.0.0", guest(desk.folder, "3.0.0", turns=1_000_000))
     desk.waspi(
-        "rollout", "append=3.0.0", "--canary", "pi-attic", "--stages", "100%", "--max-failed", "0%", *options, expect=1
+        "rollout", "append@3.0.0", "--canary", "pi-attic", "--stages", "100%", "--max-failed", "0%", *options, expect=1
     )
     desk.until("the first board gave 3.0.0 up", lambda: desk.runs("pi-attic", "3.0.0", "FAILED"))
 

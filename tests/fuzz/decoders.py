@@ -21,6 +21,14 @@ from waspi.protocol.presence import Presence, PresenceState, decode_presence, en
 from waspi.protocol.reported import LastJob, Reported, ReportedModule, decode_reported, encode_reported
 from waspi.protocol.response_topic import ResponseTopics
 from waspi.protocol.result_envelope import decode_result, encode_result
+from waspi.protocol.state_call import (
+    StateAnswer,
+    StateCall,
+    decode_state_answer,
+    decode_state_call,
+    encode_state_answer,
+    encode_state_call,
+)
 from waspi.protocol.status import StatusChange, decode_status, encode_status
 from waspi.protocol.sync import SyncReport, decode_sync_query, decode_sync_report, encode_sync_query, encode_sync_report
 from waspi.protocol.topics import Topics
@@ -87,6 +95,16 @@ TARGETS: dict[str, tuple[Decoder, Callable[[object], bytes] | None, tuple[bytes,
         (encode_status(StatusChange("one", "pi-1", JobState.QUEUED, 1, 5)),),
     ),
     "sync": (decode_sync_report, encode_sync_report, (SYNC,)),  # type: ignore[dict-item]
+    "state-call": (
+        decode_state_call,
+        encode_state_call,  # type: ignore[dict-item]
+        (encode_state_call(StateCall(500, 0, 199, ("pi-1", "pi-2"))),),
+    ),
+    "state-answer": (
+        decode_state_answer,
+        encode_state_answer,  # type: ignore[dict-item]
+        (encode_state_answer(StateAnswer("pi-1", b"{}", b"{}")),),
+    ),
     "sync-query": (decode_sync_query, encode_sync_query, (encode_sync_query(("a", "b")),)),  # type: ignore[dict-item]
     "presence": (
         decode_presence,

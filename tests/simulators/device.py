@@ -25,6 +25,7 @@ from waspi.protocol.presence import Presence, PresenceState, encode_presence
 from waspi.protocol.reported import Reported, encode_reported
 from waspi.protocol.response_topic import ResponseTopics
 from waspi.protocol.result_envelope import CONTENT_TYPE, encode_result
+from waspi.protocol.state_call import StateAnswer, decode_state_call, encode_state_answer
 from waspi.protocol.status import StatusChange, encode_status
 from waspi.protocol.topics import RouteKind, Topics
 from waspi.protocol.trust import TrustedKey
@@ -64,6 +65,9 @@ class SimulatedDevice:
         self.runs: list[str] = []
         self.cancelled: list[str] = []
         self.queries = 0
+        self.state_calls: list[Incoming] = []
+        self.mute = False
+        """Whether it answers no call for its state, as an older one does."""
         self._chunk_bytes = chunk_bytes
         self._keys = keys or {}
         self._topics = Topics(fleet)
@@ -115,10 +119,9 @@ class SimulatedDevice:
 
     def on_subscribed(self, refused: BrokerError | None) -> None:
         assert refused is None, refused
-        presence = Presence(PresenceState.ONLINE, self.boot, int(time.time()))
-        self._post(Outgoing(self._topics.presence(self.id), encode_presence(presence), retain=True))
-        reported = Reported("0.1.0", "simulated 1.0", "none", self.boot, groups=self.groups)
-        self._post(Outgoing(self._topics.reported(self.id), encode_reported(reported), retain=True))
+        presence, reported = self.state()
+        self._post(Outgoing(self._topics.presence(self.id), presence, retain=True))
+        self._post(Outgoing(self._topics.reported(self.id), reported, retain=True))
         self._sync()
         self.online.set()
 
@@ -131,6 +134,9 @@ class SimulatedDevice:
         route = self._topics.parse(message.topic)
         if route.kind in {RouteKind.DEVICE_JOB, RouteKind.GROUP_JOB}:
             self._on_job(message)
+        elif route.kind is RouteKind.STATE_CALL:
+            self.state_calls.append(message)
+            self._answer_state(message)
         elif route.kind is RouteKind.CANCEL:
             self.cancelled.append(route.item)
         elif route.kind is RouteKind.SYNC_QUERY:
@@ -143,6 +149,26 @@ class SimulatedDevice:
         self._link.acknowledge(message)
         with self.told:
             self.told.notify_all()
+
+    def state(self) -> tuple[bytes, bytes]:
+        """Presence and reported state, as they are published."""
+        presence = Presence(PresenceState.ONLINE, self.boot, int(time.time()))
+        reported = Reported("0.1.0", "simulated 1.0", "none", self.boot, groups=self.groups)
+        return encode_presence(presence), encode_reported(reported)
+
+    def _answer_state(self, message: Incoming) -> None:
+        call = decode_state_call(message.payload)
+        topic, correlation = self._reply_topic(message), message.correlation or b""
+        delay_s = call.delay_s(self.id, correlation)
+        if topic is None or delay_s is None or self.mute:
+            return
+        answer = encode_state_answer(StateAnswer(self.id, *self.state()))
+        said = Outgoing(topic, answer, qos=0, correlation=correlation, content_type=CONTENT_TYPE)
+        self._loop.call_later(delay_s, lambda: self._say(said))
+
+    def _say(self, message: Outgoing) -> None:
+        if self._link.online:
+            self._link.publish(message)
 
     def _sync(self) -> None:
         jobs = dict.fromkeys(list(self._results)[-sync.MAX_LISTED :], JobState.SUCCEEDED)

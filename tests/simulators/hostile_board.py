@@ -63,12 +63,13 @@ class HostileBoard(SimulatedDevice):
     def __init__(self, url: str, device: str = "pi-7") -> None:
         super().__init__(url, device, groups=("kitchen",), behaviour=failing)
 
-    def announce(self) -> None:
-        """Say everything that may hurt."""
-        topics = Topics("default")
+    def state(self) -> tuple[bytes, bytes]:
         presence = {"state": "online", "boot": "boot-1", "since": 253_402_300_799, "degraded": EVIL}
-        self.say(topics.presence(self.id), json.dumps(presence).encode())
-        self.say(topics.reported(self.id), reported())
+        return json.dumps(presence).encode(), reported()
+
+    def announce(self) -> None:
+        """Say for devices that are not there what may hurt."""
+        topics = Topics("default")
         for name, odd in ODD_REPORTS.items():
             well = {"state": "online", "boot": "boot-1"}
             said = json.dumps({**well, **odd} if isinstance(odd, dict) else odd).encode()

@@ -55,7 +55,7 @@ class BrokerOptions:
             metavar="URL",
             envvar="WASPI_BROKER",
             rich_help_panel=_PANEL,
-            help="mqtt://user:password@host:port, or mqtts:// for TLS; host,host for a cluster.",
+            help="mqtt://host:port, or mqtts:// for TLS.",
         ),
     ]
     fleet: Annotated[
@@ -72,6 +72,26 @@ class BrokerOptions:
             envvar="WASPI_PROFILE",
             rich_help_panel=_PANEL,
             help="A broker by its name in ~/.config/waspi/profiles.toml.",
+        ),
+    ]
+    username: Annotated[
+        str | None,
+        typer.Option(
+            "--username",
+            metavar="NAME",
+            envvar="WASPI_USERNAME",
+            rich_help_panel=_PANEL,
+            help="User name at the broker.",
+        ),
+    ]
+    password_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--password-file",
+            metavar="FILE",
+            envvar="WASPI_PASSWORD_FILE",
+            rich_help_panel=_PANEL,
+            help="File whose first line is the password: on a command line others could read it.",
         ),
     ]
     ca: Annotated[
@@ -113,10 +133,22 @@ class BrokerOptions:
             fleet=self.fleet or chosen.fleet or "default",
             tls=stated if stated != Tls() else chosen.tls,
             # A profile's password is for the profile's broker only.
-            username=chosen.username if own else None,
-            password=chosen.password if own else None,
+            username=self.username or (chosen.username if own else None),
+            password=self._password() or (chosen.password if own else None),
             sign=chosen.sign,
         )
+
+    def _password(self) -> str | None:
+        file = self.password_file
+        if file is None:
+            return None
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read the password file {file}: {error}") from error
+        if not lines or not lines[0]:
+            raise UsageError(f"the password file {file} has no password on its first line")
+        return lines[0]
 
     def _profile(self) -> Profile:
         try:

@@ -6,6 +6,7 @@ import typer
 
 from waspi.cli.broker_options import BrokerOptions, speaks_to_broker
 from waspi.cli.console import note
+from waspi.cli.duration import WaitOption
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
 
@@ -25,7 +26,7 @@ def cancel(
     *,
     device: Annotated[str, typer.Option("--device", metavar="ID", help="Device that has it.")],
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; stands in the device's log.")] = "",
-    timeout: Annotated[float, typer.Option("--timeout", min=0.001, metavar="S", help="Seconds to wait.")] = 10.0,
+    timeout: WaitOption = 10.0,
     sign: Annotated[
         str | None, typer.Option("--sign", metavar="KEY", help="Sign with this key: an id of waspi keys, or a file.")
     ] = None,

@@ -2,7 +2,6 @@
 
 import signal
 import threading
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +11,6 @@ from waspi.cli.console import note, write_json
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
 from waspi.cli.repo_options import RepoOption
-from waspi.errors import ConfigError
 from waspi.fleet.depot.service import Depot
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
@@ -38,10 +36,6 @@ def depot(
         str, typer.Option("--id", metavar="ID", help="Its name among the fleet's depots; by default this machine's.")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print what it did as one JSON document at its end.")] = False,
-    password_file: Annotated[
-        Path | None,
-        typer.Option("--password-file", metavar="FILE", rich_help_panel="Broker", help="Holds the user's password."),
-    ] = None,
     at: BrokerOptions,
 ) -> int:
     """Serve an update repository to devices over MQTT until it is stopped; needs no keys and writes nothing.
@@ -56,7 +50,7 @@ def depot(
         fleet=choice.fleet,
         tls=choice.tls,
         username=choice.username,
-        password=_password(password_file) or choice.password,
+        password=choice.password,
         depot=depot_id,
         rate_bytes_s=rate_mib * _MIB,
         say=lambda text: note(f"depot: {text}"),
@@ -81,12 +75,3 @@ def depot(
     else:
         note(f"depot: {counts.served} ranges, {counts.data_bytes} bytes ({counts.sent_bytes} sent)")
     return ExitCode.OK
-
-
-def _password(file: Path | None) -> str | None:
-    if file is None:
-        return None
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the password in {file}: {error}") from error

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from waspi.abi_description import abi_from
+from waspi.cli.duration import seconds
 from waspi.model.abi import Abi
 from waspi.model.limits import Limits
 
@@ -20,7 +21,8 @@ MemoryOption = Annotated[
     int | None, typer.Option("--memory-mib", min=1, max=4096, metavar="N", help="Linear memory in MiB.")
 ]
 TimeOption = Annotated[
-    int | None, typer.Option("--timeout-ms", min=1, metavar="N", help="Time it may run, in milliseconds.")
+    float | None,
+    typer.Option("--time-limit", metavar="TIME", parser=seconds, help="How long the guest may run: 500ms, 10s."),
 ]
 OutputOption = Annotated[
     int | None, typer.Option("--output-kib", min=1, metavar="N", help="Size of its output in KiB.")
@@ -36,13 +38,13 @@ def abi_of(file: Path | None, entry: str | None) -> Abi | None:
 
 
 def limits_of(
-    base: Limits, *, fuel: int | None, memory_mib: int | None, timeout_ms: int | None, output_kib: int | None = None
+    base: Limits, *, fuel: int | None, memory_mib: int | None, time_limit: float | None, output_kib: int | None = None
 ) -> Limits:
     """Give ``base`` with the options that were stated in its place."""
     return Limits(
         fuel=base.fuel if fuel is None else fuel,
         memory_bytes=base.memory_bytes if memory_mib is None else memory_mib * 1024 * 1024,
-        time_ms=base.time_ms if timeout_ms is None else timeout_ms,
+        time_ms=base.time_ms if time_limit is None else max(1, round(time_limit * 1000)),
         output_bytes=base.output_bytes if output_kib is None else output_kib * 1024,
         log_bytes=base.log_bytes,
     )

@@ -8,6 +8,7 @@ import typer
 
 from waspi.cli.broker_options import BrokerOptions, speaks_to_broker
 from waspi.cli.console import note, write_line
+from waspi.cli.duration import WaitOption, seconds
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
 from waspi.cli.guest_options import (
@@ -40,7 +41,7 @@ WORTH_TELLING_BYTES = 64 * 1024
 @app.command(
     epilog=examples(
         "waspi push --device pi-7 append.wasm 'The input string'",
-        "waspi push --device pi-7 stats@1.2.0 --input-file readings.json --timeout 10 --json",
+        "waspi push --device pi-7 stats@1.2.0 --input-file readings.json --timeout 10s --json",
         "waspi push --group kitchen --sign ops sha256:9f86d0... 'hello'",
         "job=$(waspi push --device pi-7 --no-wait long.wasm ''); waspi cancel --device pi-7 $job",
     )
@@ -56,16 +57,17 @@ def push(
     group: Annotated[str | None, typer.Option("--group", metavar="ID", help="Group whose devices all run it.")] = None,
     input_file: InputFileOption = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the result, or print the job's id.")] = True,
-    timeout: Annotated[float, typer.Option("--timeout", min=0.001, metavar="S", help="Seconds to wait.")] = 60.0,
+    timeout: WaitOption = 60.0,
     abi: AbiOption = None,
     entry: EntryOption = None,
     fuel: FuelOption = None,
     memory_mib: MemoryOption = None,
-    timeout_ms: TimeOption = None,
+    time_limit: TimeOption = None,
     output_kib: OutputOption = None,
     priority: Annotated[int, typer.Option("--priority", min=-100, max=100, help="Higher runs first.")] = 0,
     expires_in: Annotated[
-        float | None, typer.Option("--expires-in", min=1, metavar="S", help="Must not start after this many seconds.")
+        float | None,
+        typer.Option("--expires-in", metavar="TIME", parser=seconds, help="Must not start later than this: 30s, 1h."),
     ] = None,
     job_id: Annotated[
         str | None, typer.Option("--id", metavar="ID", help="The job's id; the same job twice runs once.")
@@ -89,7 +91,7 @@ def push(
     check_id(device or group or "", "device" if device is not None else "group")
     choice = at.choice()
     options = JobOptions(
-        limits=limits_of(Limits(), fuel=fuel, memory_mib=memory_mib, timeout_ms=timeout_ms, output_kib=output_kib),
+        limits=limits_of(Limits(), fuel=fuel, memory_mib=memory_mib, time_limit=time_limit, output_kib=output_kib),
         abi=abi_for(module, abi_of(abi, entry)),
         priority=priority,
         expires_in_s=expires_in,
@@ -110,8 +112,8 @@ def push(
             return ExitCode.OK
         try:
             result = handle.result(timeout)
-        except NoAnswerError:
-            note(f"job {handle.id} may still run; ask again with the same --id, or waspi cancel it")
+        except (NoAnswerError, KeyboardInterrupt):
+            note(_what_next(handle.id, f"waspi cancel --device {device} {handle.id}"))
             raise
         return report_result(_located(result, whole, source), as_json=as_json)
 
@@ -134,7 +136,12 @@ def _push_to_group(
         return ExitCode.OK
     if not handle.expected:
         note(f"no device is online that reports to be in group {group}; waiting {timeout:g} s for any answer")
-    codes = [report_group(result, as_json=as_json) for result in handle.results(timeout)]
+    try:
+        codes = [report_group(result, as_json=as_json) for result in handle.results(timeout)]
+    except KeyboardInterrupt:
+        names = " ".join(sorted(handle.missing)) or "each device"
+        note(_what_next(handle.id, f"waspi cancel --device ID {handle.id}, for {names}"))
+        raise
     if handle.missing or not codes:
         raise NoAnswerError(f"no answer in {timeout:g} s from {', '.join(sorted(handle.missing)) or f'group {group}'}")
     return max(codes)
@@ -157,6 +164,10 @@ def _located(result: Result, whole: ModuleRef, sent: ModuleRef) -> Result:
         offset=None if error.offset is None else offset,
     )
     return replace(result, error=told)
+
+
+def _what_next(job_id: str, cancel: str) -> str:
+    return f"job {job_id} goes on without you; to stop it: {cancel}; to wait on: the same command with --id {job_id}"
 
 
 def _stripped(module: ModuleRef) -> ModuleRef:

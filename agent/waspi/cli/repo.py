@@ -119,12 +119,12 @@ def add(
 
 @app.command(
     epilog=examples(
-        "waspi repo deploy stats=1.2.0 --group kitchen --stage 10%",
-        "waspi repo deploy stats=1.2.0 --group kitchen --retry",
+        "waspi repo deploy stats@1.2.0 --group kitchen --stage 10%",
+        "waspi repo deploy stats@1.2.0 --group kitchen --retry",
     )
 )
 def deploy(
-    release: Annotated[str, typer.Argument(metavar="NAME=VERSION", help="What to deploy.")],
+    release: Annotated[str, typer.Argument(metavar="NAME@VERSION", help="What to deploy.")],
     *,
     group: Annotated[str, typer.Option("--group", metavar="ID", help="Group whose devices shall run it.")],
     repo: RepoOption,
@@ -166,9 +166,9 @@ def undeploy(
     return ExitCode.OK
 
 
-@app.command(epilog=examples("waspi repo remove stats=1.0.0"))
+@app.command(epilog=examples("waspi repo remove stats@1.0.0"))
 def remove(
-    release: Annotated[str, typer.Argument(metavar="NAME=VERSION", help="A release that no group runs.")],
+    release: Annotated[str, typer.Argument(metavar="NAME@VERSION", help="A release that no group runs.")],
     *,
     repo: RepoOption,
     as_json: JsonOption = False,

@@ -25,10 +25,10 @@ SigningKeysOption = Annotated[
 
 
 def release_named(text: str) -> tuple[str, str]:
-    """Read ``NAME=VERSION`` (or ``NAME@VERSION``); raises :class:`UsageError`."""
-    name, sign, version = text.partition("=") if "=" in text else text.partition("@")
+    """Read ``NAME@VERSION``; raises :class:`UsageError`."""
+    name, sign, version = text.partition("@")
     if not sign or not is_id(name) or not is_version(version):
-        raise UsageError(f"{text!r} is no release; write NAME=VERSION, for example stats=1.2.0")
+        raise UsageError(f"{text!r} is no release; write NAME@VERSION, for example stats@1.2.0")
     return name, version
 
 

@@ -32,17 +32,17 @@ LOOK_TIMEOUT_S = 30.0
 
 @app.command(
     epilog=examples(
-        "waspi rollout stats=1.2.0 --group kitchen --repo ./releases",
-        "waspi rollout stats=1.2.0 --group kitchen --canary pi-7,pi-9 --stages 10%,100% --soak 1h",
-        "waspi rollout stats=1.2.0 --group kitchen --stages 1,5%,100% --max-failed 0% --json",
-        "waspi rollout stats=1.2.0 --group kitchen --abort",
+        "waspi rollout stats@1.2.0 --group kitchen --repo ./releases",
+        "waspi rollout stats@1.2.0 --group kitchen --canary pi-7,pi-9 --stages 10%,100% --soak 1h",
+        "waspi rollout stats@1.2.0 --group kitchen --stages 1,5%,100% --max-failed 0% --json",
+        "waspi rollout stats@1.2.0 --group kitchen --abort",
     )
     + "\n\n"
     + legend()
 )
 @speaks_to_broker
 def rollout(
-    release: Annotated[str, typer.Argument(metavar="NAME=VERSION", help="A release of the repository.")],
+    release: Annotated[str, typer.Argument(metavar="NAME@VERSION", help="A release of the repository.")],
     *,
     group: Annotated[str, typer.Option("--group", metavar="ID", help="Group whose devices shall run it.")],
     repo: RepoOption,

@@ -46,7 +46,7 @@ def run(
     entry: EntryOption = None,
     fuel: FuelOption = None,
     memory_mib: MemoryOption = None,
-    timeout_ms: TimeOption = None,
+    time_limit: TimeOption = None,
     output_kib: OutputOption = None,
     trace: Annotated[bool, typer.Option("--trace", help="Show on stderr what happens in memory.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of the raw output.")] = False,
@@ -56,7 +56,7 @@ def run(
     The limits are those of a device unless options say otherwise. Exit code 0, 1 when the guest or its ABI fails, 2
     for wrong use.
     """
-    limits = limits_of(DEFAULT_LIMITS, fuel=fuel, memory_mib=memory_mib, timeout_ms=timeout_ms, output_kib=output_kib)
+    limits = limits_of(DEFAULT_LIMITS, fuel=fuel, memory_mib=memory_mib, time_limit=time_limit, output_kib=output_kib)
     description = abi_of(abi, entry)
     data = read_input(text, input_file)
     try:

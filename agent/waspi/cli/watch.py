@@ -11,6 +11,7 @@ from rich.live import Live
 
 from waspi.cli.broker_options import BrokerOptions, speaks_to_broker
 from waspi.cli.console import write_json
+from waspi.cli.duration import WaitOption
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
 from waspi.cli.fleet_board import FleetBoard, json_of_device, json_of_event
@@ -32,7 +33,7 @@ def watch(
     *,
     once: Annotated[bool, typer.Option("--once", help="Show the devices as they are now, and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line: events, or devices.")] = False,
-    timeout: Annotated[float, typer.Option("--timeout", min=0.001, metavar="S", help="Seconds for --once.")] = 10.0,
+    timeout: WaitOption = 10.0,
     at: BrokerOptions,
 ) -> int:
     """Show devices, their presence and their jobs as they change, until Ctrl-C.

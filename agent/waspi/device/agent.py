@@ -22,6 +22,7 @@ from waspi.device.notify import Notifier
 from waspi.device.outbox import Outbox
 from waspi.device.router import Router
 from waspi.device.settings import Config, Sync
+from waspi.device.state_call import StateCalls
 from waspi.device.state_folder import open_state_folder
 from waspi.device.subscriptions import Subscriptions
 from waspi.device.sync import SyncReports
@@ -154,7 +155,8 @@ class Agent:
             self._background,
             self._clock,
         )
-        self._router = Router(self._policy, self._link, self._intake, self._sync, self._updates)
+        self._state_calls = StateCalls(self._policy, self._link, self._announcer.state, self._clock.monotonic)
+        self._router = Router(self._policy, self._link, self._intake, self._sync, self._state_calls, self._updates)
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT. Raises ``LockdownError`` when the sandbox is not what the policy requires."""
@@ -206,6 +208,7 @@ class Agent:
         self._pool.tick(now)
         self._jobs.tick(now)
         self._announcer.tick(now)
+        self._state_calls.tick(now)
         if self._updates is not None and not self._stopping:
             self._updates.tick(now)
         self._intake.look_again()
@@ -234,6 +237,7 @@ class Agent:
             self._pool.next_deadline(now),
             self._writer.next_deadline(),
             self._announcer.next_deadline(),
+            self._state_calls.next_deadline(),
             self._intake.next_deadline(),
             self._outbox.next_deadline(),
             self._jobs.next_deadline(),

@@ -66,8 +66,14 @@ class Announcer:
         """Of jobs that may take long: when to tell their state, the state, and the attempt."""
 
     def offline(self) -> Outgoing:
-        """The last word before a clean end."""
-        return offline_word(self._config, self._policy.topics, self._boot, self._since)
+        """The last word before a clean end, with the time at which the device leaves."""
+        return offline_word(self._config, self._policy.topics, self._boot, int(self._clock.now()))
+
+    def state(self) -> tuple[bytes, bytes]:
+        """Presence and reported state, as they are published."""
+        if not self._told:
+            self.report()
+        return self._presence(PresenceState.ONLINE), self._told
 
     def on_online(self) -> None:
         """Say who is here and which jobs are known."""

@@ -22,6 +22,7 @@ from waspi.errors import (
     QueueFullError,
     StorageError,
     TimeLimitError,
+    TopicError,
     WaspiError,
 )
 from waspi.journal.quotas import Admission
@@ -32,11 +33,11 @@ from waspi.model.module import DigestModule, InlineModule
 from waspi.model.result import JobError, Result
 from waspi.model.value import value
 from waspi.mqtt.message import Incoming, Outgoing
-from waspi.protocol.admission import Admitted, Refused, admit, digest_of
+from waspi.protocol.admission import MAX_CORRELATION, UNREAD, Admitted, Refused, admit, digest_of
 from waspi.protocol.cancel import decode_cancel
 from waspi.protocol.result_envelope import decode_result, encode_result
 from waspi.protocol.signed_request import cancel_of, open_request
-from waspi.protocol.topics import Route, RouteKind
+from waspi.protocol.topics import Route
 from waspi.sandbox.messages import one_line
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ class Intake:
 
     def _job(self, route: Route, message: Incoming, digest: bytes | None = None) -> None:
         plain_id, known = "", False
-        if route.kind is RouteKind.RUN:
+        if route.kind.plain:
             plain_id, known = self._plain_id(message)
         now = self._clock.now()
         floor = self._clock.floor
@@ -336,6 +337,20 @@ class Intake:
         elif self._link.acknowledge(message) and known.plain and not known.state.final:
             self._outbox.acknowledged(known.id)
         # else its result is still to come, or was dropped for space long after delivery
+
+    def on_unknown_topic(self, message: Incoming, error: TopicError) -> None:
+        """A topic that the protocol does not have; whoever asks for an answer is told: it may be a misspelt run."""
+        digest = hashlib.sha256(message.payload).digest()
+        try:
+            reply_to = None if message.reply_to is None else self._policy.replies.check(message.reply_to)
+        except TopicError:
+            reply_to = None
+        if reply_to is None or len(message.correlation or b"") > MAX_CORRELATION:
+            _log.warning("a message is dropped: %s", error.message)
+            self._link.acknowledge(message)
+            return
+        answer_id = f"{UNREAD}{digest.hex()[:16]}"
+        self._refuse(Refused(None, answer_id, digest, error, reply_to, message.correlation, plain=True), message)
 
     def _refuse(self, refused: Refused, message: Incoming) -> None:
         error = refused.error

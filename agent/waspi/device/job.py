@@ -19,6 +19,7 @@ from waspi.mqtt.message import Incoming
 from waspi.protocol.job_envelope import decode_job, encode_job
 from waspi.protocol.plain_answer import plain_answer
 from waspi.protocol.result_envelope import CONTENT_TYPE
+from waspi.protocol.topics import error_topic
 from waspi.sandbox.task import Task
 
 _CBOR_MAP: Final = b"\xa0"
@@ -198,7 +199,12 @@ def answer_to(job: Job | JobRow, result: Result, encoded: bytes) -> OutboxEntry 
     if job.plain:
         answer = plain_answer(result)
         return OutboxEntry(
-            job.reply_to, answer.payload, job.correlation, answer.content_type, answer.user_properties, job.id
+            job.reply_to if result.state is JobState.SUCCEEDED else error_topic(job.reply_to),
+            answer.payload,
+            job.correlation,
+            answer.content_type,
+            answer.user_properties,
+            job.id,
         )
     return OutboxEntry(job.reply_to, encoded, job.correlation, CONTENT_TYPE, (), job.id)
 

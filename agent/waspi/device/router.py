@@ -10,13 +10,14 @@ from waspi.protocol.topics import Route, RouteKind
 
 if TYPE_CHECKING:
     from waspi.device.intake import Intake
+    from waspi.device.state_call import StateCalls
     from waspi.device.sync import SyncReports
     from waspi.mqtt.link import Link
     from waspi.mqtt.message import Incoming
     from waspi.protocol.policy import Policy
     from waspi.updates.service import Updates
 
-_JOBS = frozenset({RouteKind.DEVICE_JOB, RouteKind.GROUP_JOB, RouteKind.RUN})
+_JOBS = frozenset({RouteKind.DEVICE_JOB, RouteKind.GROUP_JOB, RouteKind.RUN, RouteKind.GROUP_RUN})
 
 _log = logging.getLogger(__name__)
 
@@ -24,11 +25,20 @@ _log = logging.getLogger(__name__)
 class Router:
     """Hands each message to the part that it is for; what is no job is acknowledged at once."""
 
-    def __init__(self, policy: Policy, link: Link, intake: Intake, sync: SyncReports, updates: Updates | None) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        link: Link,
+        intake: Intake,
+        sync: SyncReports,
+        state_calls: StateCalls,
+        updates: Updates | None,
+    ) -> None:
         self._policy = policy
         self._link = link
         self._intake = intake
         self._sync = sync
+        self._state_calls = state_calls
         self._updates = updates
         self._topic = ""
         self._route = Route(RouteKind.PRESENCE)
@@ -36,12 +46,14 @@ class Router:
 
     def on_message(self, message: Incoming) -> None:
         """Hand a message on."""
+        if message.retain and not message.payload:  # somebody clears what was retained there: nothing is asked for
+            self._link.acknowledge(message)
+            return
         if message.topic != self._topic:
             try:
                 self._route = self._policy.topics.parse(message.topic)
             except TopicError as error:
-                _log.warning("a message is dropped: %s", error.message)
-                self._link.acknowledge(message)
+                self._intake.on_unknown_topic(message, error)
                 return
             self._topic = message.topic
         route = self._route
@@ -58,6 +70,8 @@ class Router:
             return
         if route.kind is RouteKind.SYNC_QUERY:
             self._sync.on_query(message)
+        elif route.kind is RouteKind.STATE_CALL:
+            self._state_calls.on_call(message)
         elif self._updates is not None and route.kind is RouteKind.CHUNK:
             self._updates.on_chunk(message.payload)
         elif self._updates is not None and route.kind is RouteKind.DEPOT_TIMESTAMP:

@@ -26,7 +26,7 @@ from waspi.protocol.signed_request import cancel_of
 from waspi.protocol.topics import Topics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
     from typing import Unpack
 
@@ -39,8 +39,19 @@ if TYPE_CHECKING:
     from waspi.model.result import Result
 
 CONNECT_TIMEOUT_S = 15.0
+SURVEY_TIMEOUT_S = 30.0
+SURVEY_MAX_AGE_S = 30.0
 SESSION_EXPIRY_S = 600
 """How long the broker keeps answers for a client that lost its connection."""
+
+
+class FleetStates(dict[str, "DeviceView"]):
+    """Devices by id, as they were found by one look at the fleet."""
+
+    def __init__(self, views: Mapping[str, DeviceView], silent: frozenset[str]) -> None:
+        super().__init__(views)
+        self.silent = silent
+        """Devices that the broker holds to be online and that did not answer: what is known of them may be old."""
 
 
 class Client:
@@ -51,7 +62,7 @@ class Client:
         with Client("mqtt://localhost:1883") as fleet:
             result = fleet.run("pi-7", Path("append.wasm"), b"The input string", timeout=10)
             handles = [fleet.submit("pi-7", "stats@1.2.0", reading) for reading in readings]
-            outputs = [handle.result(30).outputs[0] for handle in handles]
+            outputs = [handle.result(30).output for handle in handles]
 
     ``broker``: ``mqtt://[user:password@]host[:port]`` or ``mqtts://…``. ``fleet``: the fleet's id. ``client_id``: an id
     of the protocol, unique at the broker; by default a random one. ``signing_key``: signs every job (each then expires,
@@ -211,20 +222,24 @@ class Client:
         message = Outgoing(self._topics.cancel(device, job_id), body, content_type=CONTENT_TYPE)
         self._publish(message, timeout)
 
-    def devices(self, timeout: float = 10.0) -> dict[str, DeviceView]:
-        """Give the fleet's devices by id: whether they are online, and what they report of themselves."""
+    def devices(self, timeout: float = SURVEY_TIMEOUT_S, *, max_age: float = SURVEY_MAX_AGE_S) -> FleetStates:
+        """Give the fleet's devices by id: whether they are online, and what they report of themselves.
+
+        The devices are asked themselves, over a second, or a minute for 100,000 of them. A look that is not older than
+        ``max_age`` seconds will do, since changes are told as they happen. Raises :class:`NoAnswerError` after
+        ``timeout`` seconds.
+        """
         session = self._session()
-        wanted = tuple(each for each in self._topics.operator_filters() if each.endswith(("/presence", "/reported")))
-        settled = threading.Event()
+        found: Future[FleetStates] = Future()
 
-        def ask() -> None:
-            session.follow(wanted)
-            session.probe(settled.set)
+        def end(silent: frozenset[str]) -> None:
+            found.set_result(FleetStates(session.registry.all(), silent))
 
-        session.loop.call(ask)
-        if not settled.wait(timeout):
-            raise NoAnswerError(f"{self._address}: the broker did not send the devices' states in {timeout:g} s")
-        return session.registry.all()
+        session.loop.call(lambda: session.survey(end, max_age))
+        try:
+            return found.result(timeout)
+        except FutureTimeoutError as error:
+            raise NoAnswerError(f"{self._address}: the fleet's states were not told in {timeout:g} s") from error
 
     def watch(self, callback: Callable[[FleetEvent], None]) -> Callable[[], None]:
         """Have ``callback`` told everything that the fleet's devices say; returns what ends that.
@@ -235,8 +250,7 @@ class Client:
         session = self._session()
 
         def begin() -> None:
-            session.watchers.append(callback)
-            session.follow(self._topics.operator_filters())
+            session.watch(callback)
 
         def end() -> None:
             if callback in session.watchers:

@@ -8,11 +8,12 @@ however often it comes.
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import time
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from waspi.errors import BrokerError, DuplicateJobError, NoAnswerError, RefusedByBrokerError, WaspiError
 from waspi.fleet.event import EventKind, FleetEvent
@@ -22,11 +23,13 @@ from waspi.fleet.pending_job import Delivery, PendingJob
 from waspi.fleet.registry import Registry
 from waspi.fleet.reply_path import PathState, ReplyPath
 from waspi.fleet.send_queue import SendQueue
+from waspi.fleet.state_survey import StateSurvey
 from waspi.mqtt.link import Link
 from waspi.mqtt.message import Incoming, Outgoing, ServerLimits
 from waspi.protocol.admission import UNREAD
 from waspi.protocol.result_envelope import CONTENT_TYPE
 from waspi.protocol.signed_request import SYNC_QUERY, sign_request
+from waspi.protocol.state_call import StateAnswer
 from waspi.protocol.sync import SyncReport, encode_sync_query, pages, reconcile
 
 if TYPE_CHECKING:
@@ -56,6 +59,14 @@ _SIGNED_REQUEST_S: Final = 3600
 log = logging.getLogger(__name__)
 
 
+class _Wish(NamedTuple):
+    """How a subscription is wanted."""
+
+    qos: int = 1
+    retained: bool = True
+    """With what the broker has kept."""
+
+
 class ClientSession:
     """The handler of the client's link, and the loop that both run on."""
 
@@ -74,7 +85,11 @@ class ClientSession:
         self._topics = topics
         self._on_ready = on_ready
         self._path = ReplyPath(settings.client_id)
-        self._inbox = Inbox(topics, self._path, self.registry, time.time)
+        self._queries: dict[bytes, str] = {}
+        """Correlation Data of a sync query to the device that was asked."""
+        self.calls: dict[bytes, StateSurvey] = {}
+        """Correlation Data of a call for states to who called."""
+        self._inbox = Inbox(topics, self._path, self.registry, time.time, self._queries, self.calls)
         self._link = self.loop.link = Link(settings, self.loop.selector, self, time.monotonic)
         self.loop.on_end = self._end
         self._queue = SendQueue(self._link, self._path, self._finish)
@@ -83,10 +98,11 @@ class ClientSession:
         self._of_device: dict[str | None, dict[str, PendingJob]] = {}
         """The same jobs by device; those of groups under ``None``."""
         self._subscribing: deque[bool] = deque()
-        self._filters: dict[str, None] = {}
+        self._filters: dict[str, _Wish] = {}
         self._probes: dict[bytes, Callable[[], None]] = {}
-        self._queries: dict[bytes, str] = {}
-        """Correlation Data of a sync query to the device that was asked."""
+        self._survey: StateSurvey | None = None
+        """The last that came to its end on this connection."""
+        self._surveyed_at = -math.inf
         self._was_open = False
 
     # --- what the client asks for -------------------------------------------------------------------------------
@@ -133,12 +149,68 @@ class ClientSession:
         if job is not None:
             self._finish(job, NoAnswerError(f"job {job_id} was forgotten before its answer came"))
 
-    def follow(self, filters: Iterable[str]) -> None:
+    def follow(self, filters: Iterable[str], wish: _Wish = _Wish()) -> None:  # noqa: B008 - frozen
         """Subscribe to what is not subscribed to so far."""
         new = [each for each in filters if each not in self._filters]
-        self._filters.update(dict.fromkeys(new))
+        self._filters.update(dict.fromkeys(new, wish))
         if new:
-            self._subscribe(new, reply=False)
+            self._subscribe(new, wish)
+
+    def follow_states(self) -> None:
+        """Hear of every device that comes, goes or changes, and get a hint of those that there are.
+
+        Presence with QoS 0: of what is kept a broker drops less so. Reports are changes alone, without what is kept.
+        """
+        presence, reported = (f"{self._topics.root}/device/+/{what}" for what in ("presence", "reported"))
+        self.follow([presence], _Wish(qos=0))
+        self.follow([reported], _Wish(retained=False))
+
+    def watch(self, watcher: Callable[[FleetEvent], None]) -> None:
+        """Have ``watcher`` told everything from now on, and first what the devices are."""
+        self.watchers.append(watcher)
+        self.follow_states()
+        rest = [each for each in self._topics.operator_filters() if not each.endswith(("/presence", "/reported"))]
+        self.follow(rest, _Wish(retained=False))
+        self.survey(lambda _: None, 0.0)
+
+    def peek(self, topics: list[str], back: Callable[[], None]) -> None:
+        """Have what is kept on these topics taken in, then call ``back``."""
+        new = [each for each in topics if each not in self._filters]
+
+        def done() -> None:
+            self._link.unsubscribe(new)
+            back()
+
+        if new:
+            self._subscribe(new)
+        self.probe(done if new else back)
+
+    @property
+    def reply_folder(self) -> str:
+        """Response Topic of this client's requests."""
+        return self._path.folder
+
+    def survey(self, done: Callable[[frozenset[str]], None], max_age_s: float) -> None:
+        """Ask the fleet for its state; ``done`` is told which devices that should be there did not answer.
+
+        A look that is not older than ``max_age_s`` will do: since then changes were told as they came.
+        """
+        if self._survey is not None and time.monotonic() - self._surveyed_at <= max_age_s:
+            heard = self._survey.heard
+            self.probe(lambda: done(self._silent(heard)))
+            return
+        survey: StateSurvey
+
+        def end() -> None:
+            self._survey = survey
+            self._surveyed_at = time.monotonic()
+            done(self._silent(survey.heard))
+
+        survey = StateSurvey(self, self._topics, end)
+        survey.start()
+
+    def _silent(self, heard: set[str]) -> frozenset[str]:
+        return frozenset(view.id for view in self.registry.all().values() if view.online and view.id not in heard)
 
     def publish(self, message: Outgoing, answered: Callable[[BrokerError | None], None] | None = None) -> None:
         """Publish something that is no job, ahead of the jobs; ``answered`` is told what the broker said."""
@@ -168,8 +240,8 @@ class ClientSession:
         del limits
         self._path.become(PathState.SUBSCRIBING)
         self._subscribe([self._path.filter], reply=True)
-        if self._filters:
-            self._subscribe(list(self._filters), reply=False)
+        for wish in sorted(set(self._filters.values())):
+            self._subscribe([each for each, wished in self._filters.items() if wished == wish], wish)
         for device, jobs in self._of_device.items():
             taken = [job for job in jobs.values() if job.state is Delivery.TAKEN]
             for job in list(jobs.values()):
@@ -185,6 +257,8 @@ class ClientSession:
         self._path.become(PathState.DOWN)
         self._subscribing.clear()
         self._queries.clear()
+        self.calls.clear()
+        self._survey = None
         self._queue.on_offline()
         self._on_ready(reason)
 
@@ -206,13 +280,15 @@ class ClientSession:
 
     def on_message(self, message: Incoming) -> None:
         """Take in a message and acknowledge it."""
-        heard = self._inbox.read(message, self._queries)
+        heard = self._inbox.read(message)
         if isinstance(heard, Answer):
             self._on_answer(heard)
         elif isinstance(heard, ProbeBack):
             self._probes.pop(heard.nonce, lambda: None)()
         elif isinstance(heard, SyncReport):
             self._on_sync(heard, message.correlation)
+        elif isinstance(heard, StateAnswer):
+            self._on_state(heard, message.correlation or b"")
         elif isinstance(heard, FleetEvent):
             self._note(heard)
             self._tell(heard)
@@ -263,6 +339,14 @@ class ClientSession:
             self._resend(self._jobs[job_id], report.device, now)
         self._ask(report.device, todo.ask)
         self._queue.pump()
+
+    def _on_state(self, answer: StateAnswer, correlation: bytes) -> None:
+        device = answer.device
+        if self.registry.presence(device, answer.presence):
+            self._tell(FleetEvent(EventKind.PRESENCE, self.registry.get(device), time.time()))
+        if self.registry.reported(device, answer.reported):
+            self._tell(FleetEvent(EventKind.REPORTED, self.registry.get(device), time.time()))
+        self.calls[correlation].on_answer(answer)
 
     def _waiting_for(self, device: str) -> list[PendingJob]:
         jobs = list(self._of_device.get(device, {}).values())
@@ -316,10 +400,10 @@ class ClientSession:
                 log.exception("a watcher failed, and is told nothing any more; the client goes on")
                 self.watchers.remove(watcher)
 
-    def _subscribe(self, filters: list[str], *, reply: bool) -> None:
+    def _subscribe(self, filters: list[str], wish: _Wish = _Wish(), *, reply: bool = False) -> None:  # noqa: B008 - frozen
         if self._link.online:
             self._subscribing.append(reply)
-            self._link.subscribe(filters)
+            self._link.subscribe(filters, qos=wish.qos, retained=wish.retained)
 
     def _prove(self, connection: int, patience_s: float) -> None:
         def waits() -> bool:

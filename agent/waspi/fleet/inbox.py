@@ -14,6 +14,7 @@ from waspi.protocol import field
 from waspi.protocol.chunk import Assembler
 from waspi.protocol.reply import decode_reply
 from waspi.protocol.result_envelope import CONTENT_TYPE, decode_result
+from waspi.protocol.state_call import StateAnswer, decode_state_answer
 from waspi.protocol.status import StatusChange, decode_status
 from waspi.protocol.sync import SyncReport, decode_sync_report
 from waspi.protocol.topics import Route, RouteKind, Topics
@@ -46,32 +47,45 @@ class ProbeBack:
     nonce: bytes
 
 
-Heard = Answer | ProbeBack | SyncReport | FleetEvent
+Heard = Answer | ProbeBack | SyncReport | StateAnswer | FleetEvent
 
 
 class Inbox:
     """Reads messages; what cannot be read is logged and dropped, since nobody waits for it."""
 
-    def __init__(self, topics: Topics, path: ReplyPath, registry: Registry, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        topics: Topics,
+        path: ReplyPath,
+        registry: Registry,
+        now: Callable[[], float],
+        queries: Container[bytes],
+        calls: Container[bytes],
+    ) -> None:
+        """``queries`` and ``calls`` hold the Correlation Data of sync queries and of calls for states.
+
+        What is no answer to one of them is no report and no state.
+        """
+        self._queries = queries
+        self._calls = calls
         self._topics = topics
         self._path = path
         self._registry = registry
         self._now = now
         self._assembler = Assembler()
 
-    def read(self, message: Incoming, asked: Container[bytes]) -> Heard | None:
-        """Give what ``message`` says, or ``None`` when it says nothing (yet).
-
-        ``asked`` holds the Correlation Data of sync queries: a report that answers none of them is dropped.
-        """
+    def read(self, message: Incoming) -> Heard | None:
+        """Give what ``message`` says, or ``None`` when it says nothing (yet)."""
         try:
             if message.topic == self._path.probe:
                 return ProbeBack(message.payload)
             device = self._path.device_of(message.topic)
             if device is None:
                 return self._of_fleet(message, self._topics.parse(message.topic))
-            if message.correlation is not None and message.correlation in asked:
+            if message.correlation in self._queries:
                 return self._sync(message, device)
+            if message.correlation in self._calls:
+                return self._state(message, device)
             return self._answer(message, device, private=True)
         except (EnvelopeError, TopicError) as error:
             log.warning("dropped a message on %s: %s", message.topic, error.message)
@@ -79,7 +93,7 @@ class Inbox:
 
     def _of_fleet(self, message: Incoming, route: Route) -> Heard | None:
         device = route.device
-        if route.kind is RouteKind.RESULT:
+        if route.kind in (RouteKind.RESULT, RouteKind.ERROR):
             return self._result(message, route)
         if route.kind is RouteKind.SYNC:
             return self._sync(message, device)
@@ -95,7 +109,7 @@ class Inbox:
         return None
 
     def _result(self, message: Incoming, route: Route) -> Answer | FleetEvent | None:
-        if message.content_type != CONTENT_TYPE:
+        if route.kind is RouteKind.ERROR or message.content_type != CONTENT_TYPE:
             return self._plain(message, route)
         answer = self._answer(message, route.device, private=False)
         if answer is not None and answer.result.id != route.item:
@@ -115,6 +129,12 @@ class Inbox:
         if report.device != device:
             raise EnvelopeError(f"it says that it is of device {report.device}")
         return report
+
+    def _state(self, message: Incoming, device: str) -> StateAnswer:
+        answer = decode_state_answer(message.payload)
+        if answer.device != device:
+            raise EnvelopeError(f"it says that it is of device {answer.device}")
+        return answer
 
     def _answer(self, message: Incoming, device: str, *, private: bool) -> Answer | None:
         if message.content_type != CONTENT_TYPE:

@@ -10,51 +10,52 @@ from waspi.errors import InvalidModuleError, OperatorError, UsageError
 from waspi.model.abi import Abi
 from waspi.model.module import (
     BYTECODE,
+    DIGEST_PREFIX,
     SCRIPT_FILES,
     DigestModule,
     InlineModule,
     ModuleRef,
     NamedModule,
+    TextIs,
     is_text,
+    text_is,
 )
 from waspi.protocol.ids import is_digest, is_id, is_version
 
 ModuleSource = ModuleRef | bytes | str | PathLike[str]
-"""A reference as it is; bytes of a module; a path; or text: ``sha256:<hex>``, ``name``, ``name@version``, a file."""
-
-_FILE_SUFFIXES = (".wasm", ".wat", ".wast", *SCRIPT_FILES)
-_DIGEST_PREFIX = "sha256:"
+"""A reference as it is; bytes of a module; a path; or text, as :func:`waspi.model.module.text_is` tells it apart."""
 
 
 def module_from(source: ModuleSource) -> ModuleRef:
     """Give the reference that ``source`` states.
 
-    Text is a digest when it begins with ``sha256:``, a file when it looks like a path (a slash, or a name that ends in
-    ``.wasm``, ``.wat`` or ``.js``), else a name. Raises :class:`OperatorError` for a file that cannot be read, and
-    :class:`UsageError` for text that is nothing of it, :class:`InvalidModuleError` for a file that is no module.
+    Raises :class:`OperatorError` for a file that cannot be read, :class:`UsageError` for text that is nothing of what
+    :class:`waspi.model.module.TextIs` names, :class:`InvalidModuleError` for a file or text that is no module.
     """
     if isinstance(source, InlineModule | DigestModule | NamedModule):
         return source
     if isinstance(source, bytes):
         return InlineModule(source)
-    if isinstance(source, str) and not _looks_like_file(source):
-        return _named(source)
-    return InlineModule(_read(Path(fspath(source))))
+    kind = text_is(source) if isinstance(source, str) else TextIs.FILE
+    if kind is TextIs.FILE:
+        return InlineModule(_read(Path(fspath(source))))
+    text = str(source)
+    if kind is TextIs.SOURCE:
+        from waspi.engine import wasm_from  # noqa: PLC0415 - only text needs the native module on the operator's side
+
+        return InlineModule(wasm_from(text))
+    return _named(text, kind)
 
 
 def abi_for(source: ModuleSource, abi: AbiSource) -> Abi | None:
     """The description that a job with this module states: what was given, or that its file is a script."""
-    is_file = isinstance(source, PathLike) or (isinstance(source, str) and _looks_like_file(source))
+    is_file = isinstance(source, PathLike) or (isinstance(source, str) and text_is(source) is TextIs.FILE)
     return abi_for_file(abi, fspath(source) if is_file and isinstance(source, str | PathLike) else "")
 
 
-def _looks_like_file(text: str) -> bool:
-    return not text.startswith(_DIGEST_PREFIX) and ("/" in text or text.endswith(_FILE_SUFFIXES))
-
-
-def _named(text: str) -> ModuleRef:
-    if text.startswith(_DIGEST_PREFIX):
-        digest = text.removeprefix(_DIGEST_PREFIX).lower()
+def _named(text: str, kind: TextIs) -> ModuleRef:
+    if kind is TextIs.DIGEST:
+        digest = text.removeprefix(DIGEST_PREFIX).lower()
         if not is_digest(digest):
             raise UsageError(f"{text!r} is no digest: sha256: is followed by 64 hexadecimal digits")
         return DigestModule(digest)

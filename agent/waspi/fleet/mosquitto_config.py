@@ -101,8 +101,9 @@ def access_list(fleet: str, devices: Mapping[str, Iterable[str]], operators: Seq
         lines += [
             "",
             f"user {device}",
-            *(f"topic read {root}/group/{group}/job" for group in sorted(groups)),
+            *(f"topic read {root}/group/{group}/{what}" for group in sorted(groups) for what in ("job", "run/+")),
             f"topic read {root}/depot/+/timestamp",
+            f"topic read {root}/state-call",
         ]
     for operator in operators:
         lines += [
@@ -110,7 +111,8 @@ def access_list(fleet: str, devices: Mapping[str, Iterable[str]], operators: Seq
             f"user {operator_name(operator)}",
             *(f"topic write {root}/device/+/{what}" for what in asked),
             *(f"topic read {root}/device/+/{what}" for what in told),
-            f"topic write {root}/group/+/job",
+            *(f"topic write {root}/group/+/{what}" for what in ("job", "run/+")),
+            f"topic write {root}/state-call",
             f"topic readwrite {root}/depot/+/timestamp",
             "topic readwrite reply/#",
         ]

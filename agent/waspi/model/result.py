@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import field
 from enum import StrEnum
+from typing import Self
 
-from waspi.errors import Fault
+from waspi.errors import Fault, UsageError, told_error
 from waspi.model.state import JobState
 from waspi.model.value import value
 
@@ -62,3 +63,31 @@ class Result:
     attempt: int = 1
     module: str | None = None
     """Which module ran: ``sha256:<hex>`` or ``name@version``; with ``name@version (trial)`` while in its trial."""
+
+    @property
+    def output(self) -> bytes:
+        """The output of a job that succeeded.
+
+        Raises what :meth:`raise_for_state` does, and :class:`UsageError` for a batch, which has :attr:`outputs`.
+        """
+        self.raise_for_state()
+        if self.batch:
+            raise UsageError(f"job {self.id} is a batch: it has outputs, one for each input")
+        return self.outputs[0]
+
+    def raise_for_state(self) -> Self:
+        """Raise unless the job succeeded; returns the result itself.
+
+        The exception is the class of :mod:`waspi.errors` that says what the device met (:class:`FuelLimitError`,
+        :class:`UnknownModuleError`, ...), with function, offset, log and usage where they are known.
+        """
+        if self.state is JobState.SUCCEEDED:
+            return self
+        where = f"job {self.id} on {self.device}: {self.state}"
+        if self.error is None:
+            raise told_error(Fault.DEVICE, "internal", where)
+        error = told_error(self.error.fault, self.error.kind, f"{where}: {self.error.message}")
+        error.function, error.offset, error.log = self.error.function, self.error.offset, self.log
+        usage = self.usage
+        error.fuel, error.memory_bytes, error.run_us = usage.fuel, usage.memory_bytes, usage.run_us
+        raise error

@@ -200,11 +200,6 @@ class Connection:
         return stream
 
     @property
-    def closed(self) -> bool:
-        """Whether it is over; :attr:`events` may still hold what came before."""
-        return self._closed
-
-    @property
     def waiting(self) -> bool:
         """Whether packets were received that :meth:`read` left for the next call."""
         return not self._closed and self.stream.packets > 0
@@ -356,9 +351,13 @@ class Connection:
             self.stream.send(puback(each))
         return packet_id in ready
 
-    def subscribe(self, filters: list[str]) -> None:
-        """SUBSCRIBE with QoS 1 and Retain As Published, so that a retained message can be told from a live one."""
-        options = SubscribeOptions(qos=1, retainAsPublished=True)
+    def subscribe(self, filters: list[str], *, qos: int = 1, retained: bool = True) -> None:
+        """SUBSCRIBE with Retain As Published, so that a retained message can be told from a live one.
+
+        ``qos`` is the largest that is wanted; without ``retained`` the broker sends nothing that it has kept.
+        """
+        handling = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if retained else SubscribeOptions.RETAIN_DO_NOT_SEND
+        options = SubscribeOptions(qos=qos, retainAsPublished=True, retainHandling=handling)
         self._client.subscribe([(name, options) for name in filters])
         # What is published next must not overtake it: who reads "online" may count on the subscription.
         self._client.loop_write()

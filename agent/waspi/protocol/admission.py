@@ -20,8 +20,8 @@ from waspi.errors import (
     ModuleTooLargeError,
     NotAllowedError,
     RetainedJobError,
-    SignatureError,
     TopicError,
+    UnsignedError,
     WaspiError,
 )
 from waspi.model.job import Job
@@ -115,15 +115,15 @@ def admit(
     plain_id: str = "",
     digest: bytes | None = None,
 ) -> Admitted | Refused:
-    """Decide on a message of a route DEVICE_JOB, GROUP_JOB or RUN.
+    """Decide on a message of a route DEVICE_JOB, GROUP_JOB, RUN or GROUP_RUN.
 
-    ``plain_id`` is the job id that the device gives a plain request (RUN), which brings none; for other routes it is
-    not looked at. It must be stable for a redelivery of the same message, else the request runs again: see
+    ``plain_id`` is the job id that the device gives a plain request (RUN, GROUP_RUN), which brings none; for other
+    routes it is not looked at. It must be stable for a redelivery of the same message, else the request runs again: see
     :class:`waspi.mqtt.message.Incoming` for ``dup`` and ``packet_id``.
 
     ``digest``: what :func:`digest_of` says of the payload, where the caller knows it already.
     """
-    plain = route.kind is RouteKind.RUN
+    plain = route.kind.plain
     payload = message.payload
     limit = policy.limits.message_bytes
     if digest is None:
@@ -140,7 +140,10 @@ def admit(
             if cose.is_signed(payload):
                 body, key = cose.verify(payload, policy.keys, max_bytes=limit)
             elif policy.jobs is JobsPolicy.SIGNED:
-                raise SignatureError("this device takes signed jobs only: sign it with a key that the device trusts")
+                raise UnsignedError(
+                    "this device takes signed jobs only: sign it with a key that the device trusts "
+                    "(waspi push --sign KEY, where waspi keys list names yours)"
+                )
             value = cbor.decode(body, max_bytes=limit)
             try:
                 job = job_from(value)
@@ -155,12 +158,12 @@ def admit(
         expires_at = _expiry(job, message.expires_in_s, clock)
     except WaspiError as error:
         answer_id = job_id or f"{UNREAD}{digest.hex()[:16]}"
-        default = policy.topics.result(policy.device, answer_id)
+        default = policy.topics.result(policy.device, route.request or answer_id)
         return Refused(job_id, answer_id, digest, error, reply_to or default, correlation, plain)
     return Admitted(
         job=job,
         body_hash=digest,
-        reply_to=reply_to or policy.topics.result(policy.device, job.id),
+        reply_to=reply_to or policy.topics.result(policy.device, route.request or job.id),
         correlation=correlation,
         plain=plain,
         key_id=None if key is None else key.kid,
@@ -189,7 +192,7 @@ def _reply(policy: Policy, message: Publication) -> tuple[str | None, bytes | No
 
 
 def _check_message(policy: Policy, route: Route, message: Publication) -> None:
-    if route.kind is RouteKind.GROUP_JOB:
+    if route.kind in (RouteKind.GROUP_JOB, RouteKind.GROUP_RUN):
         if route.group not in policy.groups:
             raise TopicError(f"a job for group {shown(route.group)}, which this device is not in")
     elif route.kind not in (RouteKind.DEVICE_JOB, RouteKind.RUN):

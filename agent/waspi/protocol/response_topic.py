@@ -24,9 +24,9 @@ class ResponseTopics:
     """Which Response Topics a device answers to.
 
     Allowed is what lies under one of ``prefixes`` or in the device's own fleet (``waspi/v1/<fleet>/``). Below the
-    fleet's root every topic that the protocol gives a meaning (``device/``, ``group/``, ``depot/``) is refused, but
-    for results of the device itself: an answer must not look like a job, a cancel or another device's word. Topics of
-    other fleets are refused whatever the prefixes say.
+    fleet's root every topic that the protocol gives a meaning (``device/``, ``group/``, ``depot/``, ``state-call``) is
+    refused, but for results of the device itself: an answer must not look like a job, a cancel or another device's
+    word. Topics of other fleets are refused whatever the prefixes say.
 
     Raises :class:`ConfigError` for a prefix that is empty, has a wildcard or a ``$``, or does not end with ``/``.
     """
@@ -69,7 +69,7 @@ class ResponseTopics:
         if not topic.startswith(self._base):
             raise TopicError(f"Response Topic {shown(topic)} belongs to another fleet")
         head = topic[len(self._base) :].split("/", 1)[0]
-        if head in {"device", "group", "depot"} and not topic.startswith(self._own):
+        if head in {"device", "group", "depot", "state-call"} and not topic.startswith(self._own):
             raise TopicError(
                 f"Response Topic {shown(topic)} is one that the protocol uses: take one below {self._base}reply/"
             )

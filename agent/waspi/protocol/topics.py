@@ -20,8 +20,10 @@ class RouteKind(StrEnum):
     DEVICE_JOB = "device/job"
     GROUP_JOB = "group/job"
     RUN = "run"
+    GROUP_RUN = "group/run"
     CANCEL = "cancel"
     RESULT = "result"
+    ERROR = "error"
     STATUS = "status"
     PRESENCE = "presence"
     REPORTED = "reported"
@@ -30,6 +32,12 @@ class RouteKind(StrEnum):
     CHUNK = "chunk"
     DEPOT_GET = "depot/get"
     DEPOT_TIMESTAMP = "depot/timestamp"
+    STATE_CALL = "state-call"
+
+    @property
+    def plain(self) -> bool:
+        """Whether it takes a plain request: raw input in, raw output out."""
+        return self in (RouteKind.RUN, RouteKind.GROUP_RUN)
 
 
 class Route(NamedTuple):
@@ -40,7 +48,10 @@ class Route(NamedTuple):
     """Device id."""
     group: str = ""
     item: str = ""
-    """RUN: module name; CANCEL, RESULT, STATUS: job id; CHUNK: token; DEPOT_GET, DEPOT_TIMESTAMP: depot's id."""
+    """RUN, GROUP_RUN: module name; CANCEL, RESULT, ERROR, STATUS: job id, or a plain request's own; CHUNK: token;
+    DEPOT_GET, DEPOT_TIMESTAMP: depot's id."""
+    request: str = ""
+    """RUN: the id that the request gives itself."""
 
 
 _OF_DEVICE: Final = {
@@ -54,13 +65,10 @@ _OF_ITEM: Final = {
     "run": RouteKind.RUN,
     "cancel": RouteKind.CANCEL,
     "result": RouteKind.RESULT,
+    "error": RouteKind.ERROR,
     "status": RouteKind.STATUS,
     "chunk": RouteKind.CHUNK,
 }
-_GET: Final = ["depot", "get"]
-_DEVICE_LEVELS: Final = 3
-_ITEM_LEVELS: Final = 4
-_GET_LEVELS: Final = 5
 
 
 class Topics:
@@ -88,6 +96,10 @@ class Topics:
     def run(self, device: str, module: str) -> str:
         """The plain way: raw input for the deployed module ``module``, raw output as the answer."""
         return self._of_device(device, f"run/{check_id(module, 'module')}")
+
+    def group_run(self, group: str, module: str) -> str:
+        """The plain way to every device of ``group``; each answers for itself."""
+        return f"{self._base}group/{check_id(group, 'group')}/run/{check_id(module, 'module')}"
 
     def cancel(self, device: str, job: str) -> str:
         """Where somebody says that ``job`` shall stop."""
@@ -129,6 +141,11 @@ class Topics:
         """Retained: ``depot`` is there, and has this timestamp; empty when it is gone."""
         return f"{self._base}depot/{check_id(depot, 'depot')}/timestamp"
 
+    @property
+    def state_call(self) -> str:
+        """Where a client asks every device for its state (:mod:`waspi.protocol.state_call`)."""
+        return f"{self._base}state-call"
+
     def device_filters(self, device: str, groups: Iterable[str] = ()) -> tuple[str, ...]:
         """What an agent subscribes to (QoS 1): its own jobs and those of its groups, in a stable order.
 
@@ -136,8 +153,11 @@ class Topics:
         subscription looks like any other, and :mod:`waspi.protocol.admission` cannot refuse it.
         """
         check_id(device, "device")
-        own = (self.device_job(device), f"{self._base}device/{device}/run/+", f"{self._base}device/{device}/cancel/+")
-        return (*own, self.sync_query(device), *(self.group_job(group) for group in sorted(set(groups))))
+        below = f"{self._base}device/{device}"
+        own = (self.device_job(device), f"{below}/run/+", f"{below}/run/+/+", f"{below}/cancel/+")
+        names = sorted(set(groups))
+        shared = (each for name in names for each in (self.group_job(name), f"{self._base}group/{name}/run/+"))
+        return (*own, self.sync_query(device), self.state_call, *shared)
 
     def updater_filters(self, device: str) -> tuple[str, ...]:
         """What a device's updater subscribes to: its chunks and the depots' announcements."""
@@ -147,7 +167,7 @@ class Topics:
         """What an operator watches, of one device or (``None``) of all: results, states, presence, sync."""
         who = "+" if device is None else check_id(device, "device")
         below = f"{self._base}device/{who}"
-        return tuple(f"{below}/{what}" for what in ("result/+", "status/+", "presence", "reported", "sync"))
+        return tuple(f"{below}/{what}" for what in ("result/+", "error/+", "status/+", "presence", "reported", "sync"))
 
     def depot_filters(self, depot: str) -> tuple[str, ...]:
         """What ``depot`` subscribes to: requests to it, and those to whoever is there."""
@@ -160,28 +180,48 @@ class Topics:
         Raises :class:`TopicError` for a topic of another fleet or version, one that the protocol does not have, and
         one with an id outside the grammar.
         """
-        if topic.startswith(self._base):
-            levels = topic[len(self._base) :].split("/")
-            head = levels[0]
-            count = len(levels)
-            if head == "device" and count == _ITEM_LEVELS:
-                kind = _OF_ITEM.get(levels[2])
-                if kind is not None and is_id(levels[1]) and is_id(levels[3]):
-                    return Route(kind, levels[1], "", levels[3])
-                if levels[2:] == _GET and is_id(levels[1]):
-                    return Route(RouteKind.DEPOT_GET, levels[1])
-            elif head == "device" and count == _GET_LEVELS:
-                if levels[2:4] == _GET and is_id(levels[1]) and is_id(levels[4]):
-                    return Route(RouteKind.DEPOT_GET, levels[1], "", levels[4])
-            elif head == "device" and count == _DEVICE_LEVELS:
-                kind = _OF_DEVICE.get(levels[2])
-                if kind is not None and is_id(levels[1]):
-                    return Route(kind, levels[1])
-            elif head == "group" and count == _DEVICE_LEVELS and levels[2] == "job" and is_id(levels[1]):
-                return Route(RouteKind.GROUP_JOB, "", levels[1])
-            elif head == "depot" and count == _DEVICE_LEVELS and levels[2] == "timestamp" and is_id(levels[1]):
-                return Route(RouteKind.DEPOT_TIMESTAMP, "", "", levels[1])
-        raise TopicError(f"{shown(topic)} is no topic of {self.root}: see the protocol's table of topics")
+        levels = topic[len(self._base) :].split("/") if topic.startswith(self._base) else []
+        route = _route(levels)
+        if route is None or not all(map(is_id, (*levels[1:2], *levels[3:]))):
+            raise TopicError(f"{shown(topic)} is no topic of {self.root}: see the protocol's table of topics")
+        return route
 
     def _of_device(self, device: str, rest: str) -> str:
         return f"{self._base}device/{check_id(device, 'device')}/{rest}"
+
+
+def error_topic(result_topic: str) -> str:
+    """Where the error of a plain request goes whose output would go to ``result_topic``.
+
+    On the protocol's own result topic an error would pass for an output; on a Response Topic who asked tells them apart
+    by content type and user property.
+    """
+    if not result_topic.startswith(PREFIX):
+        return result_topic
+    head, result, item = result_topic.rpartition("/result/")
+    return f"{head}/error/{item}" if result else result_topic
+
+
+def _route(levels: list[str]) -> Route | None:
+    """What a topic is for, by its levels below the fleet's root; whether its ids are ids is looked at by the caller."""
+    route: Route | None = None
+    match levels:
+        case ["device", device, what] if what in _OF_DEVICE:
+            route = Route(_OF_DEVICE[what], device)
+        case ["device", device, what, item] if what in _OF_ITEM:
+            route = Route(_OF_ITEM[what], device, "", item)
+        case ["device", device, "run", module, request]:
+            route = Route(RouteKind.RUN, device, "", module, request)
+        case ["device", device, "depot", "get"]:
+            route = Route(RouteKind.DEPOT_GET, device)
+        case ["device", device, "depot", "get", depot]:
+            route = Route(RouteKind.DEPOT_GET, device, "", depot)
+        case ["group", group, "job"]:
+            route = Route(RouteKind.GROUP_JOB, "", group)
+        case ["group", group, "run", module]:
+            route = Route(RouteKind.GROUP_RUN, "", group, module)
+        case ["depot", depot, "timestamp"]:
+            route = Route(RouteKind.DEPOT_TIMESTAMP, "", "", depot)
+        case ["state-call"]:
+            route = Route(RouteKind.STATE_CALL)
+    return route

@@ -102,6 +102,7 @@ def test_fault_15_only_well_signed_jobs_run(world: SignedWorld, append_wasm: byt
         assert kinds.pop("expired") == "expired"
         assert kinds.pop("inline without the role") == "not-allowed"
         assert kinds.pop("signed twice") == "bad-envelope"
+        assert kinds.pop("unsigned") == "unsigned"
         assert set(kinds.values()) == {"bad-signature"}
         world.publisher.send(b"x", topic=world.publisher.topics.run("pi-1", "append"))
         world.publisher.until(lambda: world.publisher.plain)

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import signal
+import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.integration.cli import guest
-from tests.integration.cli.command import waspi
+from tests.integration.cli.command import start, waspi
 from tests.simulators.device import SimulatedDevice
 from tests.simulators.mosquitto import Mosquitto
 from waspi import _wasmer
@@ -29,11 +33,11 @@ def test_output_alone_is_on_stdout(broker: Mosquitto, tmp_path: Path) -> None:
 
 
 def test_everything_that_a_job_may_say_is_said(broker: Mosquitto, tmp_path: Path) -> None:
-    limits_asked = ["--fuel", "7", "--memory-mib", "2", "--timeout-ms", "9", "--output-kib", "3"]
+    limits_asked = ["--fuel", "7", "--memory-mib", "2", "--time-limit", "9ms", "--output-kib", "3"]
     options = [*limits_asked, "--priority", "-5", "--id", "nightly-1"]
     with SimulatedDevice(broker.url) as device:
         done = waspi(
-            *["push", "--device", "pi-7", *options, "--expires-in", "100", "stats@1.2.0", "--entry", "go"],
+            *["push", "--device", "pi-7", *options, "--expires-in", "100s", "stats@1.2.0", "--entry", "go"],
             home=tmp_path,
             data=b"\x00\xff",
             env={"WASPI_BROKER": broker.url},
@@ -92,7 +96,7 @@ def test_a_place_in_the_stripped_module_is_named_as_in_the_file(broker: Mosquitt
 
 def test_no_answer_ends_with_3_and_says_what_is_known(broker: Mosquitto, tmp_path: Path) -> None:
     done = waspi(
-        *["push", "--broker", broker.url, "--device", "pi-9", "append", "x", "--timeout", "0.2"], home=tmp_path
+        *["push", "--broker", broker.url, "--device", "pi-9", "append", "x", "--timeout", "200ms"], home=tmp_path
     )
     assert (done.code, done.out) == (3, b"")
     assert done.error_line.startswith("waspi: broker: no answer")
@@ -135,3 +139,47 @@ def test_signed_push_with_the_key_of_the_profile(broker: Mosquitto, tmp_path: Pa
         done = waspi("push", "--device", "pi-7", "append", INPUT, home=tmp_path)
     assert (done.code, done.out) == (0, OUTPUT), done.err
     assert device.seen[0].audience == "device/pi-7"
+
+
+def test_ctrl_c_tells_the_jobs_id_and_what_can_be_done(broker: Mosquitto, tmp_path: Path) -> None:
+    with SimulatedDevice(broker.url, behaviour=lambda _: None, groups=("attic",)) as device:
+        for number, target in enumerate((("--device", "pi-7"), ("--group", "attic")), 1):
+            pushing = start("push", "--broker", broker.url, *target, "append", "x", home=tmp_path)
+            device.wait_until(lambda number=number: len(device.seen) == number)  # type: ignore[misc]
+            pushing.send_signal(signal.SIGINT)
+            out, err = pushing.communicate(timeout=60)
+            job = device.seen[-1].id
+            assert (pushing.returncode, out) == (130, b"")
+            assert f"waspi cancel --device {'pi-7' if number == 1 else 'ID'} {job}" in err.decode()
+            assert f"--id {job}" in err.decode()
+
+
+def test_a_password_comes_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "accounts").write_text("")
+    made = ["mosquitto_passwd", "-b", str(tmp_path / "accounts"), "me", "secret"]
+    subprocess.run(made, check=True, capture_output=True)
+    (tmp_path / "password").write_text("secret\n")
+    extra = f"user root\nallow_anonymous false\npassword_file {tmp_path}/accounts\n"
+    with Mosquitto(tmp_path / "broker", extra=extra) as broker:
+        url = broker.url.replace("//", "//me@")
+        named = ("--broker", broker.url, "--username", "me", "--password-file", str(tmp_path / "password"))
+        for options in (named, ("--broker", url, "--password-file", str(tmp_path / "password"))):
+            assert waspi("fleet", *options, home=tmp_path).code == 0
+        wrong = waspi("fleet", "--broker", url, "--password-file", str(tmp_path / "accounts"), home=tmp_path)
+        assert (wrong.code, "user name or password" in wrong.error_line) == (3, True)
+        gone = waspi("fleet", "--broker", url, "--password-file", str(tmp_path / "gone"), home=tmp_path)
+        assert (gone.code, "cannot read the password file" in gone.error_line) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--timeout", "10"), "write 500ms, 90s, 10m"),
+        (("--time-limit", "5 min"), "write 500ms, 90s, 10m"),
+        (("--expires-in", "9999999d"), "longer than ten years"),
+    ],
+)
+def test_durations_have_one_spelling(tmp_path: Path, options: tuple[str, str], said: str) -> None:
+    done = waspi("push", "--broker", "mqtt://127.0.0.1:1", "--device", "pi-7", "append", "x", *options, home=tmp_path)
+    assert done.code == 2
+    assert said in done.error_line

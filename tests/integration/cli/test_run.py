@@ -77,7 +77,7 @@ def test_limits_bite(tmp_path: Path) -> None:
     fuel = waspi("run", module, "x", "--entry", "forever", "--fuel", "1000", home=tmp_path)
     assert fuel.code == 1
     assert "fuel" in fuel.error_line
-    late = waspi("run", module, "x", "--entry", "forever", "--timeout-ms", "50", home=tmp_path)
+    late = waspi("run", module, "x", "--entry", "forever", "--time-limit", "50ms", home=tmp_path)
     assert late.code == 1
     assert "50 ms" in late.error_line
 

@@ -45,7 +45,7 @@ class OperatorShell:
 
     def ship(self, version: str, *, name: str = "append", group: str = "kitchen") -> None:
         self.add(version, name=name)
-        self.run("repo", "deploy", f"{name}={version}", "--group", group)
+        self.run("repo", "deploy", f"{name}@{version}", "--group", group)
         self.run("repo", "publish")
 
     def add(self, version: str, *, name: str = "append") -> None:

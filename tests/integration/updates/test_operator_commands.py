@@ -38,7 +38,7 @@ def test_from_a_module_to_a_deployment_that_devices_can_read(shell: OperatorShel
         *("--golden", str(golden), "--limits", str(limits)),
     )
     assert json.loads(added.text)["release"] == "append@1.0.0"
-    deployed = shell.run("repo", "deploy", "append=1.0.0", "--group", "kitchen", "--stage", "10%")
+    deployed = shell.run("repo", "deploy", "append@1.0.0", "--group", "kitchen", "--stage", "10%")
     assert "not published yet" in deployed.err
     assert shell.status()["unpublished"] == ["add modules/append/1.0.0.wasm", "deploy to kitchen, serial 1"]
     shell.run("repo", "publish")
@@ -71,7 +71,7 @@ def test_golden_pairs_of_another_entry_are_recorded_and_checked(shell: OperatorS
     add = ("repo", "add", str(module), "--name", "same", "--version", "1.0.0", "--golden", golden)
     shell.run(*add, code=1)
     shell.run(*add, "--entry", "same")
-    shell.run("repo", "deploy", "same=1.0.0", "--group", "kitchen")
+    shell.run("repo", "deploy", "same@1.0.0", "--group", "kitchen")
     shell.run("repo", "publish")
     assert shell.client().release("same", "1.0.0")[0].abi.entry == "same"
 
@@ -89,11 +89,11 @@ def test_every_repository_command_has_a_document_for_scripts(shell: OperatorShel
     for version in ("1.0.0", "1.1.0"):
         shell.add(version)
     entry = {"name": "append", "version": "1.1.0", "stage": 10.0, "devices": [], "base": "1.0.0"}
-    said("deploy", "append=1.0.0", "--group", "kitchen")
-    deployed = said("deploy", "append=1.1.0", "--group", "kitchen", "--stage", "10%", "--base", "1.0.0")
+    said("deploy", "append@1.0.0", "--group", "kitchen")
+    deployed = said("deploy", "append@1.1.0", "--group", "kitchen", "--stage", "10%", "--base", "1.0.0")
     assert (deployed["group"], deployed["entries"]) == ("kitchen", [entry])
     assert said("undeploy", "append", "--group", "kitchen")["entries"] == []
-    assert said("remove", "append=1.1.0") == {"removed": "append@1.1.0"}
+    assert said("remove", "append@1.1.0") == {"removed": "append@1.1.0"}
     said("publish")
     aside = shell.base / "aside"
     aside.mkdir()
@@ -127,15 +127,15 @@ def test_what_a_device_would_refuse_is_not_added(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("repo", "deploy", "append", "--group", "kitchen"), "write NAME=VERSION"),
-        (("repo", "deploy", "append=9", "--group", "kitchen"), "no release append@9"),
-        (("repo", "deploy", "append=9", "--group", "kitchen", "--stage", "much"), "no percentage"),
+        (("repo", "deploy", "append", "--group", "kitchen"), "write NAME@VERSION"),
+        (("repo", "deploy", "append@9", "--group", "kitchen"), "no release append@9"),
+        (("repo", "deploy", "append@9", "--group", "kitchen", "--stage", "much"), "no percentage"),
         (("repo", "rotate", "--role", "root"), "name one of root-1, root-2, root-3"),
         (("repo", "status", "--repo", "/nowhere"), "no update repository"),
-        (("rollout", "append=9", "--group", "kitchen", "--soak", "soon"), "no duration"),
-        (("rollout", "append=9", "--group", "kitchen"), "no device reports to be in group kitchen"),
-        (("rollout", "append=9", "--group", "kitchen", "--stages", "50%,10%"), "stages must rise"),
-        (("rollout", "append=9", "--group", "kitchen", "--abort"), "no rollout of append to kitchen"),
+        (("rollout", "append@9", "--group", "kitchen", "--soak", "soon"), "no duration"),
+        (("rollout", "append@9", "--group", "kitchen"), "no device reports to be in group kitchen"),
+        (("rollout", "append@9", "--group", "kitchen", "--stages", "50%,10%"), "stages must rise"),
+        (("rollout", "append@9", "--group", "kitchen", "--abort"), "no rollout of append to kitchen"),
         (("depot", "--repo", "/nowhere"), "cannot read the repository"),
         (("golden", "record", "append.wasm"), "no input"),
         (("fleet", "--label", "=x"), "no label"),
@@ -152,7 +152,7 @@ def test_a_rollout_killed_in_the_middle_goes_on(shell: OperatorShell) -> None:
     shell.add("2.0.0")
     members = [FleetMember(f"pi-{number}") for number in range(60)]
     with FleetRoom(shell.broker, members, shell.client()) as room:
-        command = ("rollout", "append=2.0.0", *DEFAULTS, "--stages", "10%,50%,100%")
+        command = ("rollout", "append@2.0.0", *DEFAULTS, "--stages", "10%,50%,100%")
         first = shell.start(*command)
         assert first.stdout is not None
         for line in first.stdout:
@@ -177,9 +177,9 @@ def test_what_a_stage_takes_in_is_printed_before_it_begins_and_calling_it_off_is
     options = ("--group", "kitchen", "--soak", "10m", "--look", "0.1s")
     members = [FleetMember(f"pi-{number}") for number in range(3)]
     with FleetRoom(shell.broker, members, shell.client()) as room:
-        stranger = shell.run("rollout", "append=2.0.0", *options, "--canary", "pi-1,pi-9", code=2)
+        stranger = shell.run("rollout", "append@2.0.0", *options, "--canary", "pi-1,pi-9", code=2)
         assert "no device pi-9 reports to be in group kitchen; nothing was published" in stranger.error_line
-        command = ("rollout", "append=2.0.0", *options, "--canary", "pi-1", "--stages", "10%,50%,100%")
+        command = ("rollout", "append@2.0.0", *options, "--canary", "pi-1", "--stages", "10%,50%,100%")
         first = shell.start(*command)
         assert first.stdout is not None
         begins = first.stdout.readline().decode()
@@ -192,7 +192,7 @@ def test_what_a_stage_takes_in_is_printed_before_it_begins_and_calling_it_off_is
         assert room.running("append") == {"1.0.0": 2, "2.0.0": 1}
         first.send_signal(signal.SIGKILL)
         first.communicate(timeout=120)
-        done = shell.run("rollout", "append=2.0.0", *options, "--abort")
+        done = shell.run("rollout", "append@2.0.0", *options, "--abort")
         assert "the rollout of append@2.0.0 to kitchen is called off, as you asked" in done.err
         assert room.running("append") == {"1.0.0": 3}
 
@@ -210,14 +210,14 @@ def test_two_hundred_devices_with_five_per_cent_of_bad_boards(shell: OperatorShe
         FleetMember(f"pi-{number}", bad={"2.0.0": ModuleState.COMPILED} if number in bad else {}) for number in numbers
     ]
     with FleetRoom(shell.broker, members, shell.client()) as room:
-        done = shell.run("rollout", "append=2.0.0", *DEFAULTS, "--max-failed", "2%", code=1)
+        done = shell.run("rollout", "append@2.0.0", *DEFAULTS, "--max-failed", "2%", code=1)
         looks = [json.loads(line) for line in done.text.splitlines()]
         assert looks[-1]["phase"] == "ABORTED"
         assert "cannot leave COMPILED on this board" in looks[-1]["reason"]
         assert room.running("append") == {"1.0.0": 200}
         assert max(look["serving"] for look in looks) < 200 * 0.6
         assert "was taken back from kitchen: failed on" in done.err
-        table = shell.run("fleet", "--module", "append=2.0.0", "--json")
+        table = shell.run("fleet", "--module", "append@2.0.0", "--json")
         states = {
             module["state"] for line in table.text.splitlines() for module in json.loads(line)["reported"]["modules"]
         }

@@ -22,7 +22,7 @@ def rig(tmp_path: Path) -> Rig:
 
 def rollout(rig: Rig, version: str, *, code: int) -> tuple[list[dict[str, object]], Finished]:
     done = waspi(
-        *("rollout", f"append={version}", "--group", "kitchen", "--stages", "50%,100%", "--soak", "0.5s"),
+        *("rollout", f"append@{version}", "--group", "kitchen", "--stages", "50%,100%", "--soak", "0.5s"),
         *("--look", "0.2s", "--json", "--patience", "1m", "--repo", str(rig.desk.folder), "--broker", rig.broker.url),
         home=rig.folder / "home",
         timeout=150,

@@ -11,6 +11,11 @@ import pytest
 import waspi
 from tests.integration.cli import guest
 from tests.integration.cli.command import ROOT, environment
+from waspi.errors import Fault
+from waspi.fleet.module_source import module_from
+from waspi.model.module import InlineModule
+from waspi.model.result import JobError, Result
+from waspi.model.state import JobState
 
 INPUT = b"The input string"
 OUTPUT = b"The input string<---- This is your string"
@@ -115,5 +120,49 @@ def test_limits_that_are_no_numbers_of_the_engine_are_wrong_use(limits: waspi.Li
 
 
 def test_a_file_by_its_bare_name_is_told_from_text() -> None:
-    with pytest.raises(waspi.errors.UsageError, match=r"pathlib\.Path"):
+    with pytest.raises(waspi.errors.OperatorError, match=r"cannot read the module append\.wasm"):
         waspi.run("append.wasm", INPUT)
+
+
+def test_text_names_a_module_alike_in_run_and_in_the_clients_jobs(tmp_path: Path) -> None:
+    file = tmp_path / "append.wat"
+    file.write_text(guest.APPEND)
+    for source in (guest.APPEND, str(file), file, file.read_text()):
+        assert waspi.run(source, INPUT).output == OUTPUT
+        assert module_from(source) == module_from(file)
+    for name in ("append", "append@1.0.0", "sha256:" + "ab" * 32):
+        assert not isinstance(module_from(name), InlineModule)
+        with pytest.raises(waspi.errors.UsageError, match="deployed on a device"):
+            waspi.run(name, INPUT)
+
+
+def test_the_root_of_all_errors_stands_at_the_root() -> None:
+    assert waspi.WaspiError is waspi.errors.WaspiError
+    with pytest.raises(waspi.WaspiError):
+        waspi.run(b"no module", INPUT)
+
+
+def result(state: JobState, error: JobError | None = None, **more: object) -> Result:
+    return Result("j-1", "pi-7", state, () if error else (OUTPUT,), error=error, **more)  # type: ignore[arg-type]
+
+
+def test_a_result_gives_its_output_or_raises_what_the_device_met() -> None:
+    done = result(JobState.SUCCEEDED)
+    assert done.output == OUTPUT
+    assert done.raise_for_state() is done
+    failed = result(JobState.TIMED_OUT, JobError(Fault.GUEST, "time-limit", "too slow", "loop", 7), log=b"said")
+    with pytest.raises(waspi.errors.TimeLimitError, match="job j-1 on pi-7: TIMED_OUT: too slow") as raised:
+        _ = failed.output
+    assert (raised.value.function, raised.value.offset, raised.value.log) == ("loop", 7, b"said")
+    with pytest.raises(waspi.errors.UsageError, match="outputs"):
+        _ = result(JobState.SUCCEEDED, batch=True).output
+
+
+@pytest.mark.parametrize("fault", list(Fault))
+def test_an_error_of_a_newer_device_is_the_root_of_its_fault(fault: Fault) -> None:
+    with pytest.raises(waspi.WaspiError) as raised:
+        result(JobState.FAILED, JobError(fault, "of-tomorrow", "x")).raise_for_state()
+    assert (raised.value.fault, raised.value.kind) == (fault, "of-tomorrow")
+    canceled = JobError(Fault.PUBLISHER, "canceled", "x")
+    with pytest.raises(waspi.errors.CanceledError):
+        result(JobState.CANCELED, canceled).raise_for_state()

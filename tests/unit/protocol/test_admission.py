@@ -18,6 +18,7 @@ from waspi.errors import (
     RetainedJobError,
     SignatureError,
     TopicError,
+    UnsignedError,
     WaspiError,
 )
 from waspi.model.job import Job
@@ -126,7 +127,7 @@ def test_plain_under_policy_signed() -> None:
     opened = replace(SIGNED, open_modules=frozenset({"append"}))
     assert admitted(decide(b"x", opened, RUN)).plain
     refused(decide(b"x", opened, RUN._replace(item="other")), NotAllowedError)
-    refused(decide(JOB, opened), SignatureError)
+    refused(decide(JOB, opened), UnsignedError)
 
 
 @pytest.mark.parametrize("route", [DEVICE_JOB, GROUP_JOB, RUN])
@@ -190,7 +191,7 @@ def test_signed(policy: Policy) -> None:
 
 def test_fault_15_unsigned() -> None:
     decision = refused(
-        decide(Message(encode_job(FOR_SIGNING), reply_to="reply/x"), SIGNED), SignatureError, "signed jobs"
+        decide(Message(encode_job(FOR_SIGNING), reply_to="reply/x"), SIGNED), UnsignedError, "signed jobs"
     )
     assert decision.reply_to == "reply/x"
     assert decision.job_id is None  # nothing was decoded
@@ -317,7 +318,11 @@ messages = st.builds(
     expires_in_s=st.none() | st.integers(-1, 2**32),
 )
 routes = st.sampled_from(
-    [DEVICE_JOB, GROUP_JOB, RUN, Route(RouteKind.DEVICE_JOB, "pi-2"), Route(RouteKind.PRESENCE, "pi-1")]
+    [
+        *(DEVICE_JOB, GROUP_JOB, RUN, RUN._replace(request="q-1"), Route(RouteKind.GROUP_RUN, "", "kitchen", "append")),
+        *(Route(RouteKind.GROUP_RUN, "", "elsewhere", "append"), Route(RouteKind.DEVICE_JOB, "pi-2")),
+        Route(RouteKind.PRESENCE, "pi-1"),
+    ]
 )
 times = st.floats(-1e12, 1e12) | st.just(NOW)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.unit.protocol.strategies import ids
 from waspi.errors import TopicError
 from waspi.protocol.ids import check_id, is_digest, is_id, is_version, shown
-from waspi.protocol.topics import Route, RouteKind, Topics
+from waspi.protocol.topics import Route, RouteKind, Topics, error_topic
 
 HOME = Topics("home")
 
@@ -40,8 +40,11 @@ def test_fault_24_hostile_ids_are_refused_everywhere(hostile: str) -> None:
     for topic in (
         f"device/{hostile}/job",
         f"device/{hostile}/run/m",
-        f"device/pi/run/{hostile}",
+        f"device/pi/cancel/{hostile}",
+        f"device/pi/run/{hostile}/x",
+        f"device/pi/run/m/{hostile}",
         f"group/{hostile}/job",
+        f"group/g/run/{hostile}",
     ):
         with pytest.raises(TopicError):
             HOME.parse(f"waspi/v1/home/{topic}")
@@ -53,6 +56,10 @@ def test_what_is_built_is_parsed(one: str, two: str) -> None:
         (HOME.device_job(one), Route(RouteKind.DEVICE_JOB, one)),
         (HOME.group_job(one), Route(RouteKind.GROUP_JOB, group=one)),
         (HOME.run(one, two), Route(RouteKind.RUN, one, item=two)),
+        (f"{HOME.run(one, two)}/q-1", Route(RouteKind.RUN, one, item=two, request="q-1")),
+        (HOME.group_run(one, two), Route(RouteKind.GROUP_RUN, group=one, item=two)),
+        (HOME.state_call, Route(RouteKind.STATE_CALL)),
+        (error_topic(HOME.result(one, two)), Route(RouteKind.ERROR, one, item=two)),
         (HOME.cancel(one, two), Route(RouteKind.CANCEL, one, item=two)),
         (HOME.result(one, two), Route(RouteKind.RESULT, one, item=two)),
         (HOME.status(one, two), Route(RouteKind.STATUS, one, item=two)),
@@ -79,10 +86,14 @@ def test_topics_are_those_of_the_protocol_page() -> None:
     assert HOME.device_filters("pi", ["b", "a", "b"]) == (
         "waspi/v1/home/device/pi/job",
         "waspi/v1/home/device/pi/run/+",
+        "waspi/v1/home/device/pi/run/+/+",
         "waspi/v1/home/device/pi/cancel/+",
         "waspi/v1/home/device/pi/sync-query",
+        "waspi/v1/home/state-call",
         "waspi/v1/home/group/a/job",
+        "waspi/v1/home/group/a/run/+",
         "waspi/v1/home/group/b/job",
+        "waspi/v1/home/group/b/run/+",
     )
     assert HOME.updater_filters("pi") == ("waspi/v1/home/device/pi/chunk/+", "waspi/v1/home/depot/+/timestamp")
     assert HOME.operator_filters()[0] == "waspi/v1/home/device/+/result/+"
@@ -97,8 +108,9 @@ def test_topics_are_those_of_the_protocol_page() -> None:
         "waspi/v2/home/device/pi/job",
         "waspi/v1/home/device", "waspi/v1/home/device/pi", "waspi/v1/home/device/pi/job/",
         "waspi/v1/home/device/pi/run",
-        "waspi/v1/home/device/pi/job/x", "waspi/v1/home/device/pi/run/m/x", "waspi/v1/home//pi/job", "$SYS/x",
-        "waspi/v1/home/group/g/run/m", "waspi/v1/home/group/g", "waspi/v1/home/depot", "waspi/v1/home/depot/x",
+        "waspi/v1/home/device/pi/job/x", "waspi/v1/home/device/pi/run/m/x/y", "waspi/v1/home//pi/job", "$SYS/x",
+        "waspi/v1/home/group/g/run", "waspi/v1/home/state-call/x",
+        "waspi/v1/home/group/g", "waspi/v1/home/depot", "waspi/v1/home/depot/x",
         "waspi/v1/home/depot/get/x", "waspi/v1/home/depot/timestamp", "waspi/v1/home/device/pi/depot/get/x/y",
         "waspi/v1/home/device/pi/depot/get/", "waspi/v1/home/device/pi/depot/put", "waspi/v1/home/depot/+/timestamp",
         "waspi/v1/homely/device/pi/job", "/waspi/v1/home/device/pi/job",
