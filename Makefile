@@ -4,7 +4,7 @@ PY := .venv/bin/python
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 TARGET ?=
 
-.PHONY: help setup demo demo-ota test test-wasmi conformance conformance-tuf check format docs bench fuzz fuzz-engine attack simulate soak wheel release cross test-arm test-boot version lock clean
+.PHONY: help setup demo demo-ota test test-wasmi conformance conformance-tuf conformance-brokers conformance-cluster check format docs bench fuzz fuzz-engine attack simulate soak wheel release cross test-arm test-boot version lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,12 @@ format: setup ## Write Python and Rust in the project's form
 
 docs: setup ## Write docs/CONFIGURATION.md anew from the table of keys
 	@.venv/bin/waspi config reference > docs/CONFIGURATION.md
+
+conformance-brokers: setup ## The same checks on mosquitto, RabbitMQ, HiveMQ, mochi, rumqttd; prints a table (WRITE=1: docs/BROKERS.md)
+	@$(PY) -m tests.brokers.run $(if $(WRITE),--write)
+
+conformance-cluster: setup ## Three nodes of RabbitMQ, each killed in turn under load (needs unshare's rights)
+	@$(PY) -m tests.brokers.cluster
 
 bench: setup wheel ## Measure against peers; prints ratios, writes bench/results
 	@$(PY) -m bench.run

@@ -51,9 +51,15 @@ def measure(session: Session) -> Section:
         with Agent(session.disk / "counted", broker.url, "counted", environment=faults.environment()) as agent:
             section.figures += _figures(session, client, agent, SYNCS, "", lambda: _synced(log))
     faults.close()
-    loaded = section.median(LOADED, SYNCS)
-    if loaded is not None:
-        section.targets.append(Target(f"syncs per job, {LOADED}", loaded, 0.2, ""))
+    for subject, what, bound, unit in (
+        (ALONE, SYNCS, 1.1, ""),  # checkpoints sync, too, once for some thousand pages
+        (LOADED, SYNCS, 0.2, ""),
+        (ALONE, BYTES, 8192, "bytes"),
+        (LOADED, BYTES, 2048, "bytes"),
+    ):
+        found = section.median(subject, what)
+        if found is not None:
+            section.targets.append(Target(f"{what}, {subject}", found, bound, unit))
     return section
 
 

@@ -50,6 +50,7 @@ FAULTS = {
     33: "power cut anywhere in an update",
     34: "release fails its golden pairs, or crashes in its trial",
     35: "loop hangs: watchdog",
+    43: "floods of QoS 0, of queries, of refused jobs",
     44: "a thousand failed looks for updates in a row",
     45: "modules never seen, one after the other",
     46: "an older agent finds a newer journal",

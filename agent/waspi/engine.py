@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["Bounds", "Canceller", "Instance", "Module", "Outcome", "run", "wasm_from"]
 
 _LARGEST = (1 << 63) - 1
+_ENGINE_MS = 600_000
+"""Milliseconds that compiling the engine for scripts may take: 2 s on a desktop, once for a user."""
 
 
 class RunOptions(TypedDict, total=False):
@@ -106,7 +108,7 @@ def _script_engine() -> _wasmer.Module:
             loaded = _wasmer.Module.load(kept.read_bytes())
             if loaded.sha256 == digest:
                 return loaded
-    compiled = _wasmer.Module.compile(javascript.bytecode())
+    compiled = _wasmer.Module.compile(javascript.bytecode(), bounds=Bounds(compile_ms=_ENGINE_MS))
     if kept is not None:
         with suppress(OSError, StorageError):
             kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from waspi.errors import BrokerError, RefusedByBrokerError, UnheardError, UnreachableBrokerError
-from waspi.mqtt.handler import LinkHandler
+from waspi.mqtt.link import LinkHandler
 from waspi.mqtt.message import Incoming, Outgoing, ServerLimits
 from waspi.mqtt.settings import LinkSettings
 
@@ -141,6 +141,8 @@ class VirtualLink:
     def acknowledge(self, message: Incoming) -> bool:
         if not self.online or message.connection != self.connection_number:
             return False
+        if not message.qos:
+            return True
         self.on_acknowledge(message)
         self.up.append((message.packet_id, 0))
         return True

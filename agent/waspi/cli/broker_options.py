@@ -55,7 +55,7 @@ class BrokerOptions:
             metavar="URL",
             envvar="WASPI_BROKER",
             rich_help_panel=_PANEL,
-            help="mqtt://host:port, or mqtts:// for TLS.",
+            help="mqtt://host:port, or mqtts:// for TLS; host,host for a cluster.",
         ),
     ]
     fleet: Annotated[

@@ -14,7 +14,8 @@ from waspi.cli.config_example import example
 from waspi.cli.console import write_line, write_text
 from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
-from waspi.errors import StorageError, UsageError
+from waspi.errors import OperatorError, StorageError, UsageError
+from waspi.fleet.operator_file import PUBLIC, write_file
 
 PACKAGED = "/usr/lib/waspi/bin/waspi"
 """The program that the unit names as it stands."""
@@ -58,13 +59,11 @@ def install(root: Path, program: Path, *, depot: bool = False) -> list[Path]:
     written = []
     try:
         service = root / f"etc/systemd/system/{name}.service"
-        service.parent.mkdir(parents=True, exist_ok=True)
-        service.write_text(unit(name, program))
+        write_file(service, unit(name, program), PUBLIC)
         written.append(service)
         file = root / settings
-        file.parent.mkdir(parents=True, exist_ok=True)
         if not file.exists():
-            file.write_text(content, encoding="utf-8")
+            write_file(file, content, PUBLIC)
             written.append(file)
         credentials = file.parent / "credentials"
         if not credentials.exists():
@@ -72,6 +71,8 @@ def install(root: Path, program: Path, *, depot: bool = False) -> list[Path]:
             written.append(credentials)
     except OSError as error:
         raise StorageError(f"cannot write {error.filename}: {error.strerror}; try with sudo") from error
+    except OperatorError as error:
+        raise StorageError(f"{error.message}; try with sudo") from error
     return written
 
 

@@ -234,9 +234,9 @@ class BrokerConfig:
     """``[broker]``: where the broker is and how the session behaves."""
 
     address: BrokerAddress = text(
-        "mqtts://host:8883 for TLS",
+        "mqtts://host:8883 for TLS; mqtt://one,two,three for a cluster",
         default="mqtt://127.0.0.1:1883",
-        said="mqtt://host:port",
+        said="mqtt://host:port[,host:port]",
         convert=BrokerAddress.parse,
         key="url",
     )

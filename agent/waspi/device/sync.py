@@ -42,7 +42,9 @@ class SyncReports:
         self._outbox.say(Outgoing(topic, encode_sync_report(report), content_type=CONTENT_TYPE))
 
     def on_query(self, message: Incoming) -> None:
-        """Answer which of some jobs are known."""
+        """Answer which of some jobs are known; while answers cannot get away, none is looked for."""
+        if not self._outbox.takes:
+            return
         try:
             clock, reply_to = self._clock.now(), message.reply_to
             body = open_request(self._policy, message.payload, what=SYNC_QUERY, now=clock, reply_to=reply_to)

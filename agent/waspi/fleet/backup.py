@@ -83,9 +83,13 @@ def back_up(
             with tarfile.open(fileobj=file, mode="w:gz") as archive:
                 _add(archive, MANIFEST, json.dumps(manifest, indent=2).encode(), PRIVATE)
                 for name, folder in places.items():
-                    for path in _files(folder):
-                        if keep(path):
-                            count += _add_file(archive, f"{name}/{path.relative_to(folder).as_posix()}", path)
+                    for path in (folder, *sorted(folder.rglob("*"))):
+                        inside = (PurePosixPath(name) / path.relative_to(folder).as_posix()).as_posix()
+                        mode = path.lstat().st_mode
+                        if stat.S_ISDIR(mode):
+                            _add(archive, inside, None, mode)
+                        elif stat.S_ISREG(mode) and keep(path):
+                            count += _add_file(archive, inside, path)
                 for name, path in (more or {}).items():
                     count += _add_file(archive, name, path)
             file.flush()
@@ -171,12 +175,6 @@ def journal_to_move(state_dir: Path) -> Iterator[Path | None]:
         sync_folder(state_dir)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        if stat.S_ISREG(path.lstat().st_mode):
-            yield path
-
-
 def _add_file(archive: tarfile.TarFile, name: str, path: Path) -> int:
     try:
         with path.open("rb") as file:
@@ -189,10 +187,16 @@ def _add_file(archive: tarfile.TarFile, name: str, path: Path) -> int:
     return 1
 
 
-def _add(archive: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:
+def _add(archive: tarfile.TarFile, name: str, content: bytes | None, mode: int) -> None:
+    """Add a file, or (``None``) a folder."""
     entry = tarfile.TarInfo(name)
-    entry.size, entry.mode = len(content), mode
-    archive.addfile(entry, io.BytesIO(content))
+    entry.mode = mode & 0o777
+    if content is None:
+        entry.type = tarfile.DIRTYPE
+        archive.addfile(entry)
+    else:
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
 
 
 @contextlib.contextmanager
@@ -229,11 +233,16 @@ def _is_place(place: object) -> bool:
 
 def _extract(archive: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, fresh: Mapping[str, Path]) -> None:
     parts = PurePosixPath(member.name).parts
-    if not member.isfile() or len(parts) < 2 or parts[0] not in fresh or ".." in parts:  # noqa: PLR2004
+    plain = member.isdir() or (member.isfile() and len(parts) > 1)
+    if not plain or not parts or parts[0] not in fresh or ".." in parts:
         raise OperatorError(f"{archive} holds {member.name!r}, which no backup of waspi's does; nothing was restored")
-    source = tar.extractfile(member)
     path = fresh[parts[0]].joinpath(*parts[1:])
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if member.isdir():
+        make_folder(path, 0o700)
+        path.chmod(member.mode & 0o755)
+        return
+    make_folder(path.parent, 0o700)
+    source = tar.extractfile(member)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
     with os.fdopen(descriptor, "wb") as file:
         os.fchmod(file.fileno(), member.mode & 0o755)

@@ -1,8 +1,11 @@
-"""Where a broker is: ``mqtt://user:password@host:port`` and its TLS form ``mqtts://``."""
+"""Where a broker is: ``mqtt://user:password@host:port`` and its TLS form ``mqtts://``.
+
+A cluster has several addresses: ``mqtt://one,two:1884,three``. Scheme, user and password hold for all of them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
 from waspi.errors import ConfigError
@@ -13,13 +16,17 @@ TLS_PORT = 8883
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
-    """Host, port and whether TLS is spoken there; credentials if the URL held some."""
+    """Host, port and whether TLS is spoken there; credentials if the URL held some.
+
+    ``others``: further addresses of the same broker, to be tried in turn when this one does not answer.
+    """
 
     host: str
     port: int
     tls: bool = False
     username: str | None = None
     password: str | None = None
+    others: tuple[BrokerAddress, ...] = ()
 
     @classmethod
     def parse(cls, url: str) -> BrokerAddress:
@@ -27,6 +34,14 @@ class BrokerAddress:
         scheme, _, rest = url.partition("://")
         if scheme not in {"mqtt", "mqtts"} or not rest:
             raise ConfigError("broker: expected mqtt://host[:port] or mqtts://host[:port]")
+        user, at, hosts = rest.rpartition("@")
+        if "@" in user and "," in user:
+            raise ConfigError("broker: user and password stand once, before the first host")
+        first, *others = (cls._parse_one(scheme, f"{scheme}://{user}{at}{host.strip()}") for host in hosts.split(","))
+        return replace(first, others=tuple(others))
+
+    @classmethod
+    def _parse_one(cls, scheme: str, url: str) -> BrokerAddress:
         try:
             parts = urlsplit(url)
             port = parts.port

@@ -200,6 +200,11 @@ class Connection:
         return stream
 
     @property
+    def closed(self) -> bool:
+        """Whether it is over; :attr:`events` may still hold what came before."""
+        return self._closed
+
+    @property
     def waiting(self) -> bool:
         """Whether packets were received that :meth:`read` left for the next call."""
         return not self._closed and self.stream.packets > 0

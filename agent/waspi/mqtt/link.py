@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
 from waspi.backoff import Backoff
 from waspi.errors import (
@@ -27,7 +27,6 @@ from waspi.errors import (
 from waspi.mqtt.address import BrokerAddress
 from waspi.mqtt.connection import Accepted, Closed, Connection, Published, Subscribed
 from waspi.mqtt.contract import differences
-from waspi.mqtt.handler import LinkHandler
 from waspi.mqtt.message import Incoming, Outgoing, ServerLimits
 from waspi.mqtt.settings import LinkSettings
 
@@ -68,6 +67,28 @@ _SHORT_LIVES = 3
 """So many short connections in a row look like a second client with this id; not every broker says so (0x8E)."""
 
 
+class LinkHandler(Protocol):
+    """Called on the loop's thread, never from within a call that the owner makes to the link's other methods."""
+
+    def on_online(self, session_present: bool, limits: ServerLimits) -> None:
+        """The broker accepted the connection; subscriptions must be made again unless ``session_present``."""
+
+    def on_offline(self, reason: BrokerError, retry_in_s: float) -> None:
+        """The connection is lost or was not to be had."""
+
+    def on_message(self, message: Incoming) -> None:
+        """A message came; a QoS 1 message waits for ``acknowledge``."""
+
+    def on_published(self, token: int, refused: BrokerError | None) -> None:
+        """The broker answered for a QoS 1 publish: taken, or refused with a reason.
+
+        An ``UnheardError`` is a refusal, too: who can wait for a subscriber may publish again.
+        """
+
+    def on_subscribed(self, refused: BrokerError | None) -> None:
+        """The broker answered for a subscription."""
+
+
 class Link:
     """A session that keeps itself connected and publishes within the broker's window."""
 
@@ -94,7 +115,7 @@ class Link:
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
         self._backoff = Backoff(rng=self._rng)
-        self._addresses = (settings.address, *settings.others)
+        self._addresses = (settings.address, *settings.address.others)
         self._told: set[str] = set()
         """Which shortcomings of the broker the owner has heard of."""
         self._connection: Connection | None = None
@@ -139,7 +160,9 @@ class Link:
     def room(self) -> int:
         """How many QoS 1 publishes the window has room for."""
         connection = self._connection
-        return self._window - len(connection.in_flight) if connection is not None and self.online else 0
+        if connection is None or connection.closed or not self.online:
+            return 0
+        return self._window - len(connection.in_flight)
 
     def publish(self, message: Outgoing) -> int:
         """Send a message; returns the token that ``on_published`` will name (0 for QoS 0).

@@ -50,5 +50,3 @@ class LinkSettings:
     """QoS 1 publishes in flight at most; never above the broker's own Receive Maximum."""
     connect_timeout_s: float = 10.0
     will: Will | None = None
-    others: tuple[BrokerAddress, ...] = ()
-    """Further addresses of the same broker or cluster, tried in turn when one does not answer."""

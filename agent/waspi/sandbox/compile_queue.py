@@ -7,11 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from waspi.errors import CompileError, StorageError, WaspiError, WorkerError
+from waspi.model.abi import SCRIPT_ABI
 from waspi.sandbox import frame
 from waspi.sandbox.background import Background
 from waspi.sandbox.messages import as_job_error, parse_failure
 from waspi.sandbox.posture import missing_parts
+from waspi.sandbox.settings import ModuleBounds
 from waspi.sandbox.supervisor import Supervisor
+from waspi.sandbox.task import code_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 _REMEMBERED: Final = 64
 """Failed modules that are remembered."""
 _LEAVE_S: Final = 2.0
+_ENGINE_S: Final = 600
+"""Seconds that compiling the engine for scripts may take: 2 on a desktop, and on a board once in its life."""
 
 
 class CompileQueue:
@@ -122,14 +127,15 @@ class CompileQueue:
             self._finish(self._taken(), as_job_error(error))
             child.leave(deadline=self._clock() + _LEAVE_S)
             return
-        bounds = {name: str(bound) for name, bound in asdict(self._settings.bounds).items()}
+        granted = self._bounds(digest)
+        bounds = {name: str(bound) for name, bound in asdict(granted).items()}
         bounds["memory_bytes"] = str(self._settings.module_memory_bytes)
         child.ask(
             frame.COMPILE,
             (frame.pack_table(bounds),),
             max_answer=frame.ARTIFACT_HEAD.size + self._settings.artifact_bytes,
             fd=fd,
-            within_s=self._settings.bounds.compile_ms / 1000,
+            within_s=granted.compile_ms / 1000,
         )
 
     def answered(self, child: Supervisor, kind: int, body: memoryview) -> Callable[[], None]:
@@ -210,13 +216,21 @@ class CompileQueue:
         command = (
             *settings.compiler_command,
             str(settings.compile_address_space_bytes),
-            str(settings.compile_cpu_s),
+            str(_ENGINE_S if self._is_engine(digest) else settings.compile_cpu_s),
             str(settings.artifact_bytes),
         )
         try:
             self._child = Supervisor(self._selector, command, self, self._clock, start_s=settings.start_ms / 1000)
         except WorkerError as error:
             self._finish(self._taken(), as_job_error(error))
+
+    def _bounds(self, digest: str) -> ModuleBounds:
+        """The device's; the engine for scripts is waspi's own, and a slow board takes long to compile it."""
+        return ModuleBounds(compile_ms=_ENGINE_S * 1000) if self._is_engine(digest) else self._settings.bounds
+
+    @staticmethod
+    def _is_engine(digest: str) -> bool:
+        return digest == code_of("", SCRIPT_ABI)
 
     def _taken(self) -> str | None:
         """The module that the compiler was at, which it is no more."""

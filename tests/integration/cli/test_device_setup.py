@@ -193,6 +193,10 @@ def test_modes_are_set_whatever_the_umask(tmp_path: Path) -> None:
     keys = tmp_path / "new" / "keys"
     assert waspi("keys", "new", "ops", "--dir", str(keys), home=tmp_path, within=UMASK_0).code == 0
     assert device_add(folder, tmp_path).code == 0
+    service = ["install-service", "--root", str(tmp_path / "new" / "root")]
+    assert waspi(*service, home=tmp_path, within=UMASK_0).code == 0
+    profile = ["profile", "add", "home", "--broker", "mqtt://x"]
+    assert waspi(*profile, home=tmp_path / "new" / "home", within=UMASK_0).code == 0
     for path in (tmp_path / "new").rglob("*"):
         mode = path.stat().st_mode & 0o777
         assert mode & 0o022 == 0, f"{path}: {mode:o}"

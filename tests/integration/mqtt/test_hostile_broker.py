@@ -9,7 +9,13 @@ import pytest
 
 from tests.simulators.hostile_broker import CONNACK, HostileBroker
 from tests.simulators.link_owner import LinkOwner
-from waspi.errors import RefusedByBrokerError, SessionTakenOverError, UnheardError, UnreachableBrokerError
+from waspi.errors import (
+    BrokerError,
+    RefusedByBrokerError,
+    SessionTakenOverError,
+    UnheardError,
+    UnreachableBrokerError,
+)
 from waspi.mqtt.link import LinkState
 from waspi.mqtt.message import Outgoing, ServerLimits
 
@@ -306,6 +312,26 @@ def test_what_the_broker_grants_less_of_is_told_once() -> None:
         owner.link.drop(UnreachableBrokerError("cut by the test"))
         owner.until(lambda: len(owner.limits) == 2)
         assert owner.limits[1].differences == ()
+    finally:
+        owner.close()
+        broker.close()
+
+
+class RoomSeen(Publishing):
+    """Notes the room that there is when an answer comes."""
+
+    def on_published(self, token: int, refused: BrokerError | None) -> None:
+        super().on_published(token, refused)
+        self.rooms = [*getattr(self, "rooms", []), self.link.room]
+
+
+def test_a_connection_that_is_over_has_no_room_before_that_is_told() -> None:
+    broker = HostileBroker(b"", answer=answers(1) + b"\xe0\x01\x8b")
+    owner = RoomSeen(broker.url)
+    try:
+        owner.link.start()
+        owner.until(lambda: owner.offline)
+        assert owner.rooms == [0]
     finally:
         owner.close()
         broker.close()

@@ -12,7 +12,6 @@ import pytest
 from tests.simulators.link_owner import LinkOwner
 from tests.simulators.mosquitto import Mosquitto, free_port
 from waspi.errors import RefusedByBrokerError, SessionTakenOverError, UnheardError, UnreachableBrokerError
-from waspi.mqtt.address import BrokerAddress
 from waspi.mqtt.link import LinkState
 from waspi.mqtt.message import Outgoing
 
@@ -284,7 +283,7 @@ def test_what_an_earlier_process_subscribed_to_is_left(broker: Mosquitto, owners
 
 def test_another_address_is_tried_when_one_is_silent(broker: Mosquitto, owners: list[LinkOwner]) -> None:
     gone = f"mqtt://127.0.0.1:{free_port()}"
-    owner = LinkOwner(gone, others=(BrokerAddress.parse(broker.url),))
+    owner = LinkOwner(f"{gone},127.0.0.1:{broker.port}")
     owners.append(owner)
     owner.connect()
     assert str(owner.link.address) == broker.url

@@ -16,7 +16,7 @@ from waspi.model.limits import Limits
 from waspi.model.result import ModuleOrigin
 from waspi.model.state import JobState
 from waspi.sandbox import messages
-from waspi.sandbox.settings import PoolSettings
+from waspi.sandbox.settings import ModuleBounds, PoolSettings
 
 from .rig import Rig
 
@@ -152,6 +152,15 @@ def test_a_script_that_is_not_here(board: Rig) -> None:
     done = board.run("0" * 64, abi=SCRIPT_ABI)
     assert done.error is not None
     assert (done.error.kind, done.error.fault) == ("unknown-module", Fault.PUBLISHER)
+
+
+def test_the_engine_is_compiled_whatever_bounds_hold_for_modules(rigs: Callable[..., Rig]) -> None:
+    rig = rigs(
+        PoolSettings(size=1, bounds=ModuleBounds(module_bytes=1000, functions=3, compile_ms=500), compile_cpu_s=1)
+    )
+    done = rig.run(rig.cache.put(COUNTING), b"x", abi=SCRIPT_ABI)
+    assert done.outputs == (b"x 1",), done.error
+    assert rig.run(rig.cache.put(bytes(2000))).error.kind == "module-too-large"  # type: ignore[union-attr]
 
 
 def test_an_installation_without_the_engine_says_so(
