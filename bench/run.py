@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bench import calls, cancel, depot, memory, roundtrip, start, update, wheel, worker_start, writes
+from bench import calls, cancel, depot, javascript, memory, roundtrip, start, update, wheel, worker_start, writes
 from bench.machine import Machine
 from bench.picture import picture
 from bench.readme import place
@@ -28,7 +28,7 @@ from bench.table import markdown
 if TYPE_CHECKING:
     from bench.section import Section
 
-MEASUREMENTS: Final = (calls, roundtrip, start, worker_start, memory, writes, update, depot, cancel, wheel)
+MEASUREMENTS: Final = (calls, javascript, roundtrip, start, worker_start, memory, writes, update, depot, cancel, wheel)
 RESULTS: Final = ROOT / "bench" / "results"
 
 
