@@ -8,6 +8,7 @@ import selectors
 import signal
 import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -77,10 +78,11 @@ class Agent:
         open_state_folder(state)
 
         topics = Topics(config.fleet)
-        self._policy = policy_of(config, topics)
+        durable = config.journal.sync is Sync.FULL
         self._journal = Journal.open(
-            state / "journal.db", quotas=quotas_of(config), durable=config.journal.sync is Sync.FULL
+            state / "journal.db", quotas=quotas_of(config), durable=durable, now=self._clock.now
         )
+        self._policy = replace(policy_of(config, topics), memory_since=self._journal.memory_since)
         boot = f"{self._journal.boot}-{os.urandom(4).hex()}"
         workers = config.queue.workers or cores()
         # From the disk and the network outward: each part is whole when it is made, and calls those before it. What the

@@ -103,6 +103,8 @@ class JobOrder:
             expires_at=expires_at,
             priority=options.get("priority", 0),
             audience=audience if signing_key is not None else None,
+            # On the hour, as the expiry: the same job, sent again soon after, has to be the same bytes.
+            issued_at=float(now // SIGNED_EXPIRES_IN_S * SIGNED_EXPIRES_IN_S) if signing_key is not None else None,
         )
         body = encode_job(job)
         if signing_key is not None:

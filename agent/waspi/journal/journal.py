@@ -12,7 +12,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -22,7 +22,7 @@ from waspi.journal import connection as connections
 from waspi.journal.connection import DAMAGE, open_for_writing, primary_code, translated
 from waspi.journal.counters import CounterFile, Counters
 from waspi.journal.damage import condemn, condemned, examine, set_aside
-from waspi.journal.durable import remove_leftovers
+from waspi.journal.durable import remove_leftovers, write_durably
 from waspi.journal.operations import Operation
 from waspi.journal.quotas import Admission, Quotas, Usage, admission, may_start
 from waspi.journal.reader import Reader
@@ -52,12 +52,18 @@ class Prepared:
 class Journal:
     """An open journal. Made by :meth:`open`."""
 
-    def __init__(self, path: Path, quotas: Quotas, lock: int, *, durable: bool = True) -> None:
+    def __init__(
+        self, path: Path, quotas: Quotas, lock: int, *, durable: bool = True, now: Callable[[], float] = time.time
+    ) -> None:
         self.path = path
         self.quotas = quotas
         self.damage: tuple[str, ...] = ()
         """What was found wrong at start and set aside, one line each: to be reported once."""
         self._lock = lock
+        self._now = now
+        self._loss = path.with_name(f"{path.stem}-lost-at")
+        self.memory_since = 0.0
+        """Unix seconds at which the memory of jobs was lost the last time; 0 if it never was."""
         self._durable = durable
         self._counters = CounterFile(path.with_name(f"{path.stem}-counters.json"))
         self._connection: sqlite3.Connection | None = None
@@ -66,7 +72,14 @@ class Journal:
         self.reader: Reader
 
     @classmethod
-    def open(cls, path: Path, *, quotas: Quotas | None = None, durable: bool = True) -> Journal:
+    def open(
+        cls,
+        path: Path,
+        *,
+        quotas: Quotas | None = None,
+        durable: bool = True,
+        now: Callable[[], float] = time.time,
+    ) -> Journal:
         """Open the journal at ``path`` or start one; the folder has to exist.
 
         Checks the file (``quick_check``, schema version), brings its schema up to date and counts this boot. A damaged
@@ -75,10 +88,11 @@ class Journal:
         process has the journal open for writing.
 
         ``durable=False`` leaves it to the kernel when commits reach the disk: they survive a crash of the agent, but
-        the last ones before a power cut may be lost.
+        the last ones before a power cut may be lost. ``now`` gives Unix seconds: when the memory of jobs is lost, that
+        is noted (:attr:`memory_since`).
         """
         lock = _lock(path)
-        journal = cls(path, quotas or Quotas(), lock, durable=durable)
+        journal = cls(path, quotas or Quotas(), lock, durable=durable, now=now)
         try:
             remove_leftovers(path.parent)
             journal._open()
@@ -189,11 +203,13 @@ class Journal:
     def _open(self) -> None:
         found = self._counters.read()
         damage = [found] if found else []
+        self.memory_since = _loss_at(self._loss)
         reason = condemned(self.path)
         if reason is None:
             reason = self._connect_checked()
         if reason is not None:
             self._disconnect()
+            self._note_loss()  # before: what follows may be cut short
             target = set_aside(self.path, reason)
             damage.append(
                 f"the journal was damaged ({reason}) and is set aside as {target.name if target else 'nothing'}"
@@ -235,6 +251,8 @@ class Journal:
             for state, column in FINISHED_COLUMNS.items():
                 tally.finished[state] = max(tally.finished[state], getattr(reserved, column))
         after = tally.counters()
+        if lost:
+            self._note_loss()
         columns = {"boots": after.boots, "next_outbox": after.next_outbox, "next_seq": after.next_seq}
         _begin(connection, patient=True)
         assignments = ", ".join(f"{column} = {value}" for column, value in columns.items())
@@ -249,6 +267,13 @@ class Journal:
         self._tally = tally
         self._data_version = _data_version(connection)
         _hurry(connection)
+
+    def _note_loss(self) -> None:
+        """The memory of jobs is gone: jobs from before cannot be told from replays."""
+        at = self._now()
+        if at > self.memory_since:
+            write_durably(self._loss, f"{at:.0f}".encode())
+            self.memory_since = at
 
     def _recount(self, connection: sqlite3.Connection) -> None:
         """Count again what another process, or a fresh connection, may have changed; ids go on."""
@@ -320,6 +345,15 @@ class Journal:
                 condemn(self.path, str(error))
         if primary_code(error) not in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY}:
             self._disconnect()
+
+
+def _loss_at(path: Path) -> float:
+    try:
+        return float(path.read_bytes())
+    except FileNotFoundError:
+        return 0.0
+    except (OSError, ValueError):
+        return path.lstat().st_mtime  # damaged, and surely written when it says
 
 
 def _hurry(connection: sqlite3.Connection) -> None:

@@ -29,6 +29,8 @@ class Job:
     """-100..100; higher runs first, equal ones in order of arrival."""
     audience: str | None = None
     """``device/<id>`` or ``group/<g>``; only signed jobs name it."""
+    issued_at: float | None = None
+    """Unix time in seconds at which it was signed: a device that has lost its memory of jobs takes none from before."""
 
     @property
     def effective_abi(self) -> Abi:

@@ -220,7 +220,15 @@ def _plain_job(policy: Policy, module: str, payload: bytes, plain_id: str) -> Jo
 
 def _check_job(policy: Policy, job: Job, key: TrustedKey | None, clock: float) -> None:
     if key is not None:
-        authorize(job, key, device=policy.device, groups=policy.groups, now=clock, horizon_s=policy.horizon_s)
+        authorize(
+            job,
+            key,
+            device=policy.device,
+            groups=policy.groups,
+            now=clock,
+            horizon_s=policy.horizon_s,
+            memory_since=policy.memory_since,
+        )
     elif job.audience is not None:
         what, _, name = job.audience.partition("/")
         if not (name == policy.device if what == "device" else name in policy.groups):

@@ -1,6 +1,7 @@
 """The job envelope: CBOR bytes <-> :class:`waspi.model.job.Job`.
 
-``{v: 1, id, module, input | inputs, abi?, limits?, expires_at?, priority?, audience?}``, where ``module``
+``{v: 1, id, module, input | inputs, abi?, limits?, expires_at?, priority?, audience?,
+issued_at?}``, where ``module``
 is ``{inline: bytes}``, ``{sha256: text of 64 lower-case hexadecimal digits}`` or ``{name, version?}``.
 """
 
@@ -24,7 +25,7 @@ MAX_INPUTS: Final = 4096
 PRIORITIES: Final = (-100, 100)
 
 _KEYS: Final = frozenset(
-    ("v", "id", "module", "input", "inputs", "abi", "limits", "expires_at", "priority", "audience")
+    ("v", "id", "module", "input", "inputs", "abi", "limits", "expires_at", "priority", "audience", "issued_at")
 )
 _INLINE: Final = frozenset(("inline",))
 _DIGEST: Final = frozenset(("sha256",))
@@ -87,6 +88,7 @@ def job_from(value: object) -> Job:
             else 0
         ),
         audience=_audience(fields["audience"]) if "audience" in fields else None,
+        issued_at=field.moment(fields["issued_at"], "job: 'issued_at'") if "issued_at" in fields else None,
     )
 
 
@@ -115,14 +117,15 @@ def encode_job(job: Job, *, check: bool = True) -> bytes:
         fields["audience"] = job.audience
     if job.priority:
         fields["priority"] = job.priority
-    expires_at = job.expires_at
-    if expires_at is not None:
-        whole = field.moment(expires_at, "job: 'expires_at'").is_integer()
-        fields["expires_at"] = int(expires_at) if whole else expires_at
+    for name, moment in (("issued_at", job.issued_at), ("expires_at", job.expires_at)):
+        if moment is not None:
+            whole = field.moment(moment, f"job: '{name}'").is_integer()
+            fields[name] = int(moment) if whole else moment
     if check:
         job_from(fields)
     # A float has a shortest form of its own, which only the slower encoder finds.
-    return cbor.encode(fields) if type(fields.get("expires_at")) is float else cbor.encode_sorted(fields)
+    floats = float in (type(fields.get("expires_at")), type(fields.get("issued_at")))
+    return cbor.encode(fields) if floats else cbor.encode_sorted(fields)
 
 
 def _module(value: object) -> ModuleRef:

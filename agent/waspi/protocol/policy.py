@@ -61,6 +61,8 @@ class Policy:
     limits: InputLimits = attribute(default_factory=InputLimits)
     horizon_s: float = DEFAULT_HORIZON_S
     """How far ahead a signed job may expire, in seconds; the journal keeps job ids at least as long."""
+    memory_since: float = 0.0
+    """Unix time at which the device lost its memory of job ids, 0 if it never did."""
 
     def __post_init__(self) -> None:
         check_id(self.device, "device")

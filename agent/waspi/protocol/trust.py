@@ -65,12 +65,14 @@ def authorize(
     groups: AbstractSet[str],
     now: float,
     horizon_s: float = DEFAULT_HORIZON_S,
+    memory_since: float = 0.0,
 ) -> None:
     """Check what a job, well signed by ``key``, asks of ``device``, which is in ``groups``, at Unix time ``now``.
 
     The audience must be this device or one of its groups, so that a job cannot be sent on to another. It must expire,
     no later than ``now + horizon_s``: the device's memory of job ids (which answers a replay with the stored result) is
-    kept at least until then, so that a replay is either a duplicate or expired, never run again.
+    kept at least until then, so that a replay is either a duplicate or expired, never run again. A device that has lost
+    that memory at ``memory_since`` (Unix time) takes only jobs that were issued later, until all others have expired.
 
     Raises :class:`SignatureError` (audience, no expiry, too far ahead), :class:`ExpiredError` or
     :class:`NotAllowedError` (the key's roles and scopes).
@@ -84,6 +86,11 @@ def authorize(
         raise SignatureError(
             f"signed job {job.id} expires {job.expires_at - now:.0f} s ahead of this device's clock, "
             f"{horizon_s:.0f} s are allowed: sign it with an earlier expiry, or set the device's clock"
+        )
+    if now < memory_since + horizon_s and (job.issued_at is None or job.issued_at <= memory_since):
+        raise SignatureError(
+            f"this device lost its memory of jobs at Unix time {memory_since:.0f} and cannot tell whether job {job.id}"
+            " is new: sign it again with an 'issued_at' after that"
         )
     _check_module(job, key)
 

@@ -189,6 +189,31 @@ def test_fault_16_a_signed_job_that_is_replayed_or_sent_on_runs_nowhere_again(
         world.close()
 
 
+def test_fault_16_a_device_that_lost_its_journal_runs_no_replay(world: SignedWorld) -> None:
+    try:
+        old = signed(replace(good("once"), issued_at=float(int(time.time()) - 60)))
+        world.publisher.send(old)
+        world.publisher.result("once")
+        world.agent.stop()
+        (world.agent.state / "journal.db").write_bytes(b"no database " * 1000)
+        before = len(world.publisher.presence)
+        world.agent.start()
+        world.publisher.until(lambda: any(each.state == "online" for each in world.publisher.presence[before:]))
+        runs = world.agent.runs()["once"]
+        for body in (old, signed(good("no-time"))):
+            seen = len(world.publisher.results)
+            world.publisher.send(body)
+            world.publisher.until(lambda seen=seen: len(world.publisher.results) > seen)
+            error = world.publisher.results[seen][0].error
+            assert error is not None
+            assert error.kind == "bad-signature"
+        assert world.agent.runs()["once"] == runs == 1
+        world.publisher.send(signed(replace(good("later"), issued_at=float(int(time.time()) + 2))))
+        assert world.publisher.result("later").state is JobState.SUCCEEDED
+    finally:
+        world.close()
+
+
 def test_fault_17_a_retained_job_is_refused_each_time_and_runs_never(
     tmp_path: Path, broker: Mosquitto, append_wasm: bytes
 ) -> None:

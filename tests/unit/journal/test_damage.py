@@ -133,6 +133,25 @@ def test_setting_aside_goes_on_where_a_power_cut_stopped_it(path: Path) -> None:
     journal.close()
 
 
+def test_fault_16_when_the_memory_of_jobs_was_lost_is_not_forgotten(path: Path) -> None:
+    used(path, 3)
+    assert opened_at(path, 1000.0) == 0.0
+    path.write_bytes(b"x" * 5000)
+    assert opened_at(path, 2000.5) == 2000.5
+    assert opened_at(path, 3000.0) == 2000.0, "in whole seconds, from the disk"
+    path.unlink()  # it is simply gone
+    assert opened_at(path, 4000.0) == 4000.0
+    assert opened_at(path, 1.0) == 4000.0
+    path.write_bytes(b"x" * 5000)
+    assert opened_at(path, 5.0) == 4000.0, "a clock that was set back takes nothing away"
+
+
+def opened_at(path: Path, now: float) -> float:
+    journal = Journal.open(path, now=lambda: now)
+    journal.close()
+    return journal.memory_since
+
+
 def test_only_the_newest_damaged_journals_are_kept(path: Path) -> None:
     for _ in range(KEPT + 2):
         used(path, 1)

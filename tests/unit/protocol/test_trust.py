@@ -7,6 +7,7 @@ import pytest
 from waspi.errors import ConfigError, ExpiredError, NotAllowedError, SignatureError, WaspiError
 from waspi.model.job import Job
 from waspi.model.module import DigestModule, InlineModule, NamedModule
+from waspi.protocol.job_envelope import decode_job, encode_job
 from waspi.protocol.trust import DEFAULT_HORIZON_S, Role, TrustedKey, authorize
 
 NOW = 1_800_000_000.0
@@ -65,6 +66,32 @@ def test_allowed(job: Job, key: TrustedKey) -> None:
 def test_fault_15_and_16_refused(job: Job, key: TrustedKey, error: type[WaspiError], says: str) -> None:
     with pytest.raises(error, match=says):
         check(job, key)
+
+
+@pytest.mark.parametrize(
+    ("issued_at", "lost_s_ago", "allowed"),
+    [
+        (None, DEFAULT_HORIZON_S + 1, True),  # all that was signed before has expired
+        (None, DEFAULT_HORIZON_S - 1, False),
+        (NOW - 11, 10, False),
+        (NOW - 10, 10, False),
+        (NOW - 9, 10, True),
+    ],
+)
+def test_fault_16_a_device_that_lost_its_memory_takes_what_was_signed_later(
+    issued_at: float | None, lost_s_ago: float, *, allowed: bool
+) -> None:
+    job = replace(JOB, issued_at=issued_at)
+    assert decode_job(encode_job(job)) == job
+
+    def ask() -> None:
+        authorize(job, KEY, device="pi-1", groups=frozenset(), now=NOW, memory_since=NOW - lost_s_ago)
+
+    if allowed:
+        ask()
+    else:
+        with pytest.raises(SignatureError, match=r"lost its memory of jobs .* sign it again"):
+            ask()
 
 
 def test_keys_of_a_wrong_form() -> None:
