@@ -170,7 +170,9 @@ def test_the_page_lists_every_test_and_no_other() -> None:
 
 
 def test_the_page_names_tests_that_exist() -> None:
-    tests = "\n".join(path.read_text() for path in (PAGE.parents[1] / "tests").rglob("test_*.py"))
+    files = list((PAGE.parents[1] / "tests").rglob("test_*.py"))
+    tests = "\n".join(path.read_text() for path in files)
+    whole = {path.stem for path in files}
     named = re.findall(r"`(test_\w+)`", PAGE.read_text())
     assert len(named) > 20
-    assert [name for name in named if f"def {name}(" not in tests] == []
+    assert [name for name in named if name not in whole and f"def {name}(" not in tests] == []
