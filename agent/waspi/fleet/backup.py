@@ -149,7 +149,9 @@ def is_state(path: Path) -> bool:
 
     What waited when the backup was made has run since: taken back, it would run again.
     """
-    is_journal = path.name.startswith("journal") and path.name != "journal-counters.json"  # ids are never used twice
+    # By the counters no id is used twice, and a board that has them without the jobs knows that it forgot some.
+    kept = {"journal-counters.json", "journal-lost-at"}
+    is_journal = path.name.startswith("journal") and path.name not in kept
     return not is_journal and path.suffix not in {".lock", ".sock"}
 
 

@@ -15,7 +15,6 @@ from tests.simulators.agent_process import AgentProcess
 from tests.simulators.mosquitto import Mosquitto
 from waspi.fleet import Client
 from waspi.fleet.key_file import KeyFile
-from waspi.journal.inspect import summarize
 from waspi.journal.journal import Journal
 
 UMASK_0 = ("sh", "-c", 'umask 0; exec "$@"', "sh")
@@ -87,6 +86,8 @@ def test_a_board_comes_back_without_its_jobs(board: Path, tmp_path: Path) -> Non
     restored = tmp_path / "new" / str(state).lstrip("/")
     assert {name: each for name, each in tree(restored).items() if name.startswith("modules")} == modules
     assert {path.name for path in restored.glob("journal*")} == {"journal-counters.json"}
+    with closing(Journal.open(restored / "journal.db")) as journal:
+        assert journal.memory_since > 0  # it takes no signed job from before
 
 
 def test_a_board_moves_to_a_new_disk_with_its_jobs_and_leaves_none_behind(board: Path, tmp_path: Path) -> None:
@@ -99,7 +100,8 @@ def test_a_board_moves_to_a_new_disk_with_its_jobs_and_leaves_none_behind(board:
     assert not (state / "journal.db").exists()
     assert waspi("restore", str(out), "--root", str(tmp_path / "new"), home=tmp_path).code == 0
     restored = tmp_path / "new" / str(state).lstrip("/")
-    assert summarize(restored / "journal.db").usage.jobs == 1
+    with closing(Journal.open(restored / "journal.db")) as journal:
+        assert (journal.usage.jobs, journal.memory_since) == (1, 0)
 
 
 def test_a_backup_that_cannot_be_written_takes_no_jobs(board: Path, tmp_path: Path) -> None:
