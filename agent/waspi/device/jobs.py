@@ -102,7 +102,8 @@ class Jobs:
         self._unkept_bytes = 0
         self._first: deque[Job] = deque()
         """Those whose start is counted, or that were held up by the disk: they are the next."""
-        self._counting = 0
+        self._counting: set[str] = set()
+        """Ids of jobs whose start is on its way to be counted."""
         self._in_trouble = False
         """Whether the disk did not take or give what a worker needs of a module."""
         self._not_before = 0.0
@@ -196,7 +197,7 @@ class Jobs:
             if error is not None:
                 self._fail(job, JobState.EXPIRED if isinstance(error, ExpiredError) else JobState.FAILED, error)
             elif job.uncounted:
-                self._counting += 1
+                self._counting.add(job.id)
                 if job.attempt == LAST_ATTEMPT:
                     self._alone = job
                 self._writer.enter(Count(job.id, job.attempt))
@@ -263,7 +264,8 @@ class Jobs:
     def give_back(self) -> None:
         """The agent stops: the starts of jobs that have not ended by now do not count, and are made again."""
         for job in self._jobs.values():
-            if (job.state is JobState.IN_PROGRESS or job in self._first) and job.receipt is not Receipt.NONE:
+            counted = job.state is JobState.IN_PROGRESS or job in self._first or job.id in self._counting
+            if counted and not job.state.final and job.receipt is not Receipt.NONE:
                 self._writer.enter(Count(job.id, job.attempt - 1))
 
     # --- what the journal tells ---------------------------------------------------------------------------------------
@@ -278,6 +280,7 @@ class Jobs:
             elif isinstance(operation, Receive):
                 self._on_receipt_kept(self._jobs[operation.row.id])
             elif isinstance(operation, Count):
+                self._counting.discard(operation.job_id)
                 self._on_counted(self._jobs.get(operation.job_id))
             elif isinstance(operation, Sent):
                 self._outbox.on_forgotten(operation.outbox_id)
@@ -313,7 +316,6 @@ class Jobs:
                 self._wait(job)
 
     def _on_counted(self, job: Job | None) -> None:
-        self._counting -= 1
         if job is None:
             return
         job.uncounted = False
@@ -429,7 +431,7 @@ class Jobs:
             return True
         takes = self._pool.takes(self._task(job, request))
         if job.uncounted or (self._counting and not self._first):
-            takes = takes and self._pool.free > self._counting
+            takes = takes and self._pool.free > len(self._counting)
         return takes and self._budget.admits(request.limits.memory_bytes or 0, self._clock.monotonic())
 
     def _start(self, job: Job) -> None:
