@@ -74,8 +74,8 @@ fuzz-engine: setup ## Modules made at random, on Wasmer and wasmi against wasmti
 attack: setup ## Attack a running agent: captured workers and compilers, hostile members (ATTACK="NAME..." for some)
 	@$(PY) -m tests.attack $(ATTACK)
 
-simulate: setup ## The whole agent, simulated: SEEDS=N runs (3000), or SEED=N alone with its log
-	@$(PY) -m tests.simulation.run $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),3000))
+simulate: setup ## The whole agent, simulated: SEEDS=N runs (3000) from FIRST=N (random), or SEED=N alone with its log
+	@$(PY) -m tests.simulation.run $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),3000) $(if $(FIRST),--first $(FIRST)))
 
 soak: setup ## 100,000 jobs with random kills of agent, workers and broker
 	@$(PY) -m tests.crash.soak
