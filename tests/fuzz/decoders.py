@@ -18,7 +18,7 @@ from waspi.protocol.chunk import decode_chunk, split
 from waspi.protocol.job_envelope import decode_job, encode_job
 from waspi.protocol.policy import Policy
 from waspi.protocol.presence import Presence, PresenceState, decode_presence, encode_presence
-from waspi.protocol.reported import LastJob, Reported, ReportedModule, decode_reported, encode_reported
+from waspi.protocol.reported import LastJob, MessageLimits, Reported, ReportedModule, decode_reported, encode_reported
 from waspi.protocol.response_topic import ResponseTopics
 from waspi.protocol.result_envelope import decode_result, encode_result
 from waspi.protocol.state_call import (
@@ -49,7 +49,8 @@ RESULTS = (
 REPORTED = Reported(
     "1.0.0", "wasmer 7", "aarch64-linux", "1-a", {"seccomp": "on"},
     (ReportedModule("append", "1.0.0", "0" * 64, "TRIAL", "a golden pair failed", "1.1.0"),),
-    Limits(fuel=1, memory_bytes=2, time_ms=3), ("kitchen",), {"room": "k"}, {"boots": 1}, {"kitchen": 7},
+    Limits(fuel=1, memory_bytes=2, time_ms=3), MessageLimits(4, 5, 6),
+    ("kitchen",), {"room": "k"}, {"boots": 1}, {"kitchen": 7},
     LastJob("one", JobState.FAILED, 5), clock_unset=True, updates="no depot answers",
 )  # fmt: skip
 SYNC = encode_sync_report(SyncReport("pi-1", "1-a", {"one": JobState.QUEUED}, complete=True, unknown=("x",)))

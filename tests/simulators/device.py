@@ -22,7 +22,7 @@ from waspi.protocol import chunk, sync
 from waspi.protocol.cose import is_signed, verify
 from waspi.protocol.job_envelope import decode_job
 from waspi.protocol.presence import Presence, PresenceState, encode_presence
-from waspi.protocol.reported import Reported, encode_reported
+from waspi.protocol.reported import MessageLimits, Reported, encode_reported
 from waspi.protocol.response_topic import ResponseTopics
 from waspi.protocol.result_envelope import CONTENT_TYPE, encode_result
 from waspi.protocol.state_call import StateAnswer, decode_state_call, encode_state_answer
@@ -52,6 +52,7 @@ class SimulatedDevice:
         chunk_bytes: int | None = None,
         keys: dict[str, TrustedKey] | None = None,
         session_expiry_s: int = 3600,
+        takes: MessageLimits = MessageLimits(),  # noqa: B008 - frozen
         username: str | None = None,
         password: str | None = None,
     ) -> None:
@@ -69,6 +70,7 @@ class SimulatedDevice:
         self.mute = False
         """Whether it answers no call for its state, as an older one does."""
         self._chunk_bytes = chunk_bytes
+        self._takes = takes
         self._keys = keys or {}
         self._topics = Topics(fleet)
         self._replies = ResponseTopics(self._topics, device)
@@ -81,6 +83,7 @@ class SimulatedDevice:
             username=username,
             password=password,
             session_expiry_s=session_expiry_s,
+            max_packet_bytes=takes.packet_bytes or 8 * 1024 * 1024,
             will=Will(self._topics.presence(device), encode_presence(offline), delay_s=0),
         )
         self._loop = LoopThread(f"simulated-{device}")
@@ -153,7 +156,7 @@ class SimulatedDevice:
     def state(self) -> tuple[bytes, bytes]:
         """Presence and reported state, as they are published."""
         presence = Presence(PresenceState.ONLINE, self.boot, int(time.time()))
-        reported = Reported("0.1.0", "simulated 1.0", "none", self.boot, groups=self.groups)
+        reported = Reported("0.1.0", "simulated 1.0", "none", self.boot, groups=self.groups, message_limits=self._takes)
         return encode_presence(presence), encode_reported(reported)
 
     def _answer_state(self, message: Incoming) -> None:

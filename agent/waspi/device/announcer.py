@@ -17,7 +17,7 @@ from waspi.model.state import JobState
 from waspi.mqtt.message import Outgoing
 from waspi.protocol.policy import Policy
 from waspi.protocol.presence import Presence, PresenceState, encode_presence
-from waspi.protocol.reported import LastJob, Reported, encode_reported
+from waspi.protocol.reported import LastJob, MessageLimits, Reported, encode_reported
 from waspi.protocol.result_envelope import CONTENT_TYPE
 from waspi.protocol.status import StatusChange, encode_status
 from waspi.protocol.topics import Topics
@@ -115,6 +115,11 @@ class Announcer:
                 modules=self._updates.reported(modules) if self._updates is not None else modules,
                 deployments=self._updates.serials if self._updates is not None else {},
                 limits=self._config.limits,
+                message_limits=MessageLimits(
+                    packet_bytes=self._config.broker.max_packet_bytes,  # what the agent's CONNECT asks for
+                    input_bytes=self._policy.limits.input_bytes,
+                    module_bytes=min(self._policy.limits.module_bytes, self._config.bounds.module_bytes),
+                ),
                 groups=self._config.groups,
                 labels=self._config.labels,
                 counters={

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from waspi.errors import BrokerError, DuplicateJobError, NoAnswerError, RefusedByBrokerError, WaspiError
 from waspi.fleet.event import EventKind, FleetEvent
+from waspi.fleet.fit import FITS_ALWAYS
 from waspi.fleet.inbox import Answer, Inbox, ProbeBack
 from waspi.fleet.loop import LoopThread
 from waspi.fleet.pending_job import Delivery, PendingJob
@@ -92,11 +93,13 @@ class ClientSession:
         self._inbox = Inbox(topics, self._path, self.registry, time.time, self._queries, self.calls)
         self._link = self.loop.link = Link(settings, self.loop.selector, self, time.monotonic)
         self.loop.on_end = self._end
-        self._queue = SendQueue(self._link, self._path, self._finish)
+        self._queue = SendQueue(self._link, self._path, self.registry, self._finish)
         self._jobs: dict[str, PendingJob] = {}
         self._by_correlation: dict[bytes, PendingJob] = {}
         self._of_device: dict[str | None, dict[str, PendingJob]] = {}
         """The same jobs by device; those of groups under ``None``."""
+        self._held: dict[str, list[PendingJob]] = {}
+        """By device: a large job until it is known what the device takes, and those that came after it."""
         self._subscribing: deque[bool] = deque()
         self._filters: dict[str, _Wish] = {}
         self._probes: dict[bytes, Callable[[], None]] = {}
@@ -139,8 +142,22 @@ class ClientSession:
             return
         self._jobs[job.id] = self._by_correlation[job.correlation] = job
         self._of_device.setdefault(job.device, {})[job.id] = job
-        self._queue.send(job)
         self.follow(self._topics.operator_filters(job.device))
+        device = job.device
+        if device in self._held:
+            self._held[device].append(job)
+        elif device is not None and len(job.body) > FITS_ALWAYS and self.registry.get(device).reported is None:
+            self._held[device] = [job]
+            self.probe(lambda: self._release(device))  # what the broker keeps of the device comes before it
+            self.loop.call_later(PROBE_PATIENCE_S, lambda: self._release(device))
+        else:
+            self._queue.send(job)
+        self._queue.pump()
+
+    def _release(self, device: str) -> None:
+        """Send what was held for ``device``; it is known now what it takes, or it will not be known soon."""
+        for job in self._held.pop(device, ()):
+            self._queue.send(job)
         self._queue.pump()
 
     def withdraw(self, job_id: str) -> None:

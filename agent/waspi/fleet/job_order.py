@@ -13,6 +13,7 @@ from waspi.fleet.module_source import ModuleSource, abi_for, module_from
 from waspi.fleet.pending_job import PendingJob
 from waspi.model.job import Job
 from waspi.model.limits import Limits
+from waspi.model.module import InlineModule
 from waspi.protocol import cose
 from waspi.protocol.ids import check_id
 from waspi.protocol.job_envelope import encode_job
@@ -61,6 +62,10 @@ class JobOrder:
     body: bytes
     expires_at: float | None
     detached: bool = False
+    input_bytes: int = 0
+    """Of all inputs together."""
+    module_bytes: int = 0
+    """Of the module, where it travels with the job."""
 
     @classmethod
     def make(
@@ -109,7 +114,16 @@ class JobOrder:
         body = encode_job(job)
         if signing_key is not None:
             body = cose.sign(body, seed=signing_key.seed(), kid=signing_key.id)
-        return cls(job.id, device, group, body, expires_at, options.get("detached", False))
+        return cls(
+            job.id,
+            device,
+            group,
+            body,
+            expires_at,
+            options.get("detached", False),
+            input_bytes=sum(map(len, inputs)),
+            module_bytes=len(job.module.wasm) if isinstance(job.module, InlineModule) else 0,
+        )
 
     def pending(
         self,
@@ -132,6 +146,8 @@ class JobOrder:
             on_taken=on_taken,
             detached=self.detached,
             expires_at=self.expires_at,
+            input_bytes=self.input_bytes,
+            module_bytes=self.module_bytes,
         )
 
 

@@ -59,6 +59,10 @@ class PendingJob:
     """Sent without Response Topic: the answer goes to the device's own result topic."""
     expires_at: float | None = None
     """Unix time; the broker drops the message then."""
+    input_bytes: int = 0
+    """Of all inputs together."""
+    module_bytes: int = 0
+    """Of the module, where it travels with the job."""
     state: Delivery = Delivery.WAITING
     answered: set[str] = field(default_factory=set)
     """Devices whose answer came: a second one is a duplicate."""

@@ -6,14 +6,15 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from waspi.errors import BrokerError, ExpiredError, InputTooLargeError, UnheardError
+from waspi.errors import BrokerError, ExpiredError, InputTooLargeError, UnheardError, WaspiError
+from waspi.fleet.fit import check_fit
 from waspi.fleet.pending_job import Delivery, PendingJob
 from waspi.mqtt.message import Outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from waspi.errors import WaspiError
+    from waspi.fleet.registry import Registry
     from waspi.fleet.reply_path import ReplyPath
     from waspi.mqtt.link import Link
 
@@ -27,8 +28,14 @@ class _Sent(NamedTuple):
 class SendQueue:
     """Publishes through the link what waits for it; everything happens on the loop's thread."""
 
-    def __init__(self, link: Link, path: ReplyPath, on_failure: Callable[[PendingJob, WaspiError], None]) -> None:
-        """``on_failure`` is told of a job that cannot be sent, or that the broker refused."""
+    def __init__(
+        self, link: Link, path: ReplyPath, registry: Registry, on_failure: Callable[[PendingJob, WaspiError], None]
+    ) -> None:
+        """``registry`` knows what devices can take.
+
+        ``on_failure`` is told of a job that cannot be sent, or that the broker refused.
+        """
+        self._registry = registry
         self._link = link
         self._path = path
         self._on_failure = on_failure
@@ -96,6 +103,12 @@ class SendQueue:
             expires_in_s=expires_in,
             content_type=job.content_type,
         )
+        if not job.sent:  # once it went out, only its device can say how it ended
+            try:
+                check_fit(job, message, self._registry)
+            except WaspiError as error:
+                self._on_failure(job, error)
+                return
         job.become(Delivery.SENT)
         job.sent += 1
         self._put(_Sent(message, job, None))

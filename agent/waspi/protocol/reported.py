@@ -27,6 +27,8 @@ MAX_NAME: Final = 256
 """Characters of a label's, a counter's, a layer's name."""
 MAX_REASON: Final = 256
 """Characters; what is longer is cut when it is encoded."""
+LARGEST_PACKET: Final = 268_435_460
+"""Bytes of the largest packet that MQTT 5.0 can say (2.1.4), fixed header included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,18 @@ class ReportedModule:
     """Why it failed or was rolled back."""
     available: str = ""
     """A version that the deployment offers in place of this one and that the device did not take (so far)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageLimits:
+    """What a device takes at most, in bytes; ``None``: it did not say. On the wire these are keys of ``limits``."""
+
+    packet_bytes: int | None = None
+    """A whole MQTT packet, as it asks of the broker: a larger one never reaches it."""
+    input_bytes: int | None = None
+    """All inputs of one job."""
+    module_bytes: int | None = None
+    """A module that comes with a job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +86,8 @@ class Reported:
     modules: tuple[ReportedModule, ...] = ()
     limits: Limits = attribute(default_factory=Limits)
     """What the device grants a job at most."""
+    message_limits: MessageLimits = attribute(default_factory=MessageLimits)
+    """How large what is sent to it may be."""
     groups: tuple[str, ...] = ()
     labels: Mapping[str, str] = attribute(default_factory=dict)
     """The operator's own words on the device."""
@@ -90,7 +106,11 @@ class Reported:
 
 def encode_reported(reported: Reported) -> bytes:
     """Encode as JSON; the same value gives the same bytes, so that an unchanged report need not be sent."""
-    limits = {limit.name: getattr(reported.limits, limit.name) for limit in fields_of(Limits)}
+    limits = {
+        limit.name: getattr(part, limit.name)
+        for part in (reported.limits, reported.message_limits)
+        for limit in fields_of(part)
+    }
     deployments = {"deployments": dict(sorted(reported.deployments.items()))} if reported.deployments else {}
     return json_document.encode_document(
         {
@@ -129,6 +149,15 @@ def decode_reported(data: bytes) -> Reported:
             **{
                 limit.name: field.integer(limits[limit.name], f"reported state: 'limits.{limit.name}'")
                 for limit in fields_of(Limits)
+                if limit.name in limits
+            }
+        ),
+        message_limits=MessageLimits(
+            **{
+                limit.name: field.integer(
+                    limits[limit.name], f"reported state: 'limits.{limit.name}'", least=1, most=LARGEST_PACKET
+                )
+                for limit in fields_of(MessageLimits)
                 if limit.name in limits
             }
         ),

@@ -20,7 +20,7 @@ from waspi.model.state import JobState
 from waspi.mqtt.message import Incoming
 from waspi.protocol.cancel import encode_cancel
 from waspi.protocol.chunk import Assembler, decode_chunk
-from waspi.protocol.reported import decode_reported
+from waspi.protocol.reported import MessageLimits, decode_reported
 from waspi.protocol.result_envelope import decode_result
 from waspi.protocol.status import decode_status
 from waspi.protocol.sync import decode_sync_query, decode_sync_report, encode_sync_query
@@ -227,6 +227,8 @@ def test_reported_state_says_engine_sandbox_and_modules(agent: AgentProcess, pub
     assert told.sandbox["no_new_privs"] == "on"
     assert [(each.name, each.version, each.state) for each in told.modules] == [("append", "1.0.0", "ACTIVE")]
     assert told.limits.memory_bytes == 64 * 1024 * 1024
+    mib = 1024 * 1024
+    assert told.message_limits == MessageLimits(packet_bytes=8 * mib, input_bytes=4 * mib, module_bytes=8 * mib)
     assert told.counters["boots"] == 1
 
 

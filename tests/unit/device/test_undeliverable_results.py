@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,6 +85,10 @@ def test_a_plain_result_that_fits_into_no_packet_is_replaced_by_its_reason(publi
     publisher.send("large", bytes(3000), plain=True)
     publisher.send("small", b"x", plain=True)
     (message,) = publisher.answers["large"]
+    assert (message.correlation, message.content_type) == (b"large", "application/json")
+    document = json.loads(message.payload)
+    assert (document["state"], document["error"]["fault"]) == ("FAILED", "broker")
+    assert (document["error"]["kind"], "2000" in document["error"]["message"]) == ("undeliverable", True)
     properties = dict(message.user_properties)
     assert (properties["state"], properties["error-kind"]) == ("FAILED", "undeliverable")
     assert "2000" in properties["error"]

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from tests.unit.protocol.strategies import counts, digests, ids, limits, versions
 from waspi.errors import EnvelopeError
 from waspi.protocol.presence import Presence, PresenceState, decode_presence, encode_presence, supersedes
-from waspi.protocol.reported import Reported, ReportedModule, decode_reported, encode_reported
+from waspi.protocol.reported import (
+    LARGEST_PACKET,
+    MessageLimits,
+    Reported,
+    ReportedModule,
+    decode_reported,
+    encode_reported,
+)
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 seconds = st.integers(0, 253_402_300_799)
@@ -24,6 +31,7 @@ reporteds = st.builds(
     sandbox=st.dictionaries(words, words, max_size=4),
     modules=st.lists(modules, max_size=3).map(tuple),
     limits=limits,
+    message_limits=st.builds(MessageLimits, *[st.none() | st.integers(1, LARGEST_PACKET)] * 3),
     groups=st.lists(ids, max_size=3).map(tuple),
     labels=st.dictionaries(words, words, max_size=4),
     counters=st.dictionaries(words, counts, max_size=4),
@@ -94,6 +102,8 @@ def test_fault_23_hostile_documents(document: bytes) -> None:
         ("modules", {}),
         ("modules", [1]), ("modules", [{"name": "m"}]), ("groups", ["#"]), ("groups", "g"), ("labels", {"x": 1}),
         ("counters", {"x": "1"}), ("counters", {"x": 1.5}), ("limits", {"fuel": -1}), ("limits", None),
+        ("limits", {"packet_bytes": 0}), ("limits", {"input_bytes": "1"}), ("limits", {"module_bytes": 268_435_461}),
+        ("limits", {"packet_bytes": True}), ("limits", {"packet_bytes": 1.5}),
         ("modules", [{"name": "m", "version": "1", "sha256": "zz", "state": "ACTIVE"}]), ("groups", ["g"] * 1025),
     ],
 )  # fmt: skip
