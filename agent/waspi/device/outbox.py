@@ -213,7 +213,7 @@ class Outbox:
         self._backoff.reset()
         self._refused_in_a_row = 0
         self._refusals.pop(row_id, None)
-        self._done_with(row_id, sending.row.entry.job_id)
+        self._done_with(sending.row, published=True)
 
     def next_deadline(self) -> float | None:
         """When :meth:`pump` wants to be called although nothing happened."""
@@ -239,7 +239,7 @@ class Outbox:
         if refusal.count >= _REFUSALS:
             _log.error("%s, %d times; the result for %s is given up", error.message, refusal.count, row.entry.topic)
             del self._refusals[row.id]
-            self._done_with(row.id)
+            self._done_with(row)
             return
         delay = refusal.backoff.next()
         refusal.due = self._clock() + delay
@@ -256,20 +256,21 @@ class Outbox:
                 del self._refusals[row_id]
         return None
 
-    def _done_with(self, row_id: int, published: str | None = None) -> None:
-        settles = published is not None and published in self._acknowledged
-        if settles:
-            self._acknowledged.remove(published or "")
-        self._sent.add(row_id)
-        self._writer.enter(Sent(row_id, settles))
+    def _done_with(self, row: OutboxRow, *, published: bool = False) -> None:
+        job_id = row.entry.job_id or ""
+        settles = published and job_id in self._acknowledged
+        self._acknowledged.discard(job_id)
+        self._sent.add(row.id)
+        self._writer.enter(Sent(row.id, settles))
 
     def _replace(self, row: OutboxRow, why: str) -> None:
         """The broker can never take this row: a small result that says so takes its place, and holds up no other."""
+        self._refusals.pop(row.id, None)  # whatever becomes of it, in this form it is not sent again
         job = self._reader.job(row.entry.job_id or "")
         before = decode_result(job.result) if job is not None and job.result else None
         if job is None or before is None or (before.error and before.error.kind == UndeliverableError.kind):
             _log.error("the result for %s is given up: %s", row.entry.topic, why)
-            self._done_with(row.id)
+            self._done_with(row)
             return
         _log.error("the result for %s is replaced by its reason: %s", row.entry.topic, why)
         told = JobError(UndeliverableError.fault, UndeliverableError.kind, f"the result cannot be delivered: {why}")
@@ -277,9 +278,8 @@ class Outbox:
         encoded = encode_result(result)
         entry = answer_to(job, result, encoded)
         if entry is None:
-            self._done_with(row.id)
+            self._done_with(row)
             return
-        self._refusals.pop(row.id, None)
         self._sent.add(row.id)  # in its present form it is not to be loaded again
         self._writer.enter(Replace(row.id, replace(job, state=JobState.FAILED, result=encoded), entry))
 

@@ -219,8 +219,8 @@ class Transaction:
         payload = None if entry.payload == result else entry.payload
         connection.execute("UPDATE job SET state = ?, result = ? WHERE seq = ?", (STATE_CODES[row.state], result, seq))
         connection.execute(
-            "UPDATE outbox SET size = ?, content_type = ?, properties = ?, payload = ? WHERE id = ?",
-            (size, entry.content_type, properties, payload, operation.outbox_id),
+            "UPDATE outbox SET size = ?, topic = ?, content_type = ?, properties = ?, payload = ? WHERE id = ?",
+            (size, entry.topic, entry.content_type, properties, payload, operation.outbox_id),
         )
         tally.finished[STATES[state]] -= 1
         tally.finished[row.state] += 1

@@ -17,7 +17,7 @@ from waspi.model.state import JobState
 from waspi.mqtt.message import Outgoing, ServerLimits
 from waspi.protocol.job_envelope import encode_job
 from waspi.protocol.result_envelope import decode_result
-from waspi.protocol.topics import Topics
+from waspi.protocol.topics import Topics, error_topic
 
 TOPICS = Topics("default")
 
@@ -118,6 +118,26 @@ def test_what_is_refused_for_good_even_when_small_is_given_up(publisher: Publish
     assert decode_result(publisher.answers["somewhere"][0].payload).state is JobState.SUCCEEDED
     agent = publisher.world.device.agent
     assert {row.id for row in agent._journal.reader.outbox()} <= agent._outbox._sent
+
+
+def test_fault_48_the_reason_of_a_plain_result_goes_to_the_topic_for_errors_after_a_crash_too(
+    publisher: Publisher,
+) -> None:
+    world, result = publisher.world, TOPICS.result(DEVICE, "large")
+    answers: list[str] = []
+    world.device.broker._on_publish = lambda message: answers.append(message.topic)
+    world.device.broker.refusal_code = 0x95
+    world.device.broker.refuses = lambda message: message.topic in {result, error_topic(result)}
+    world.connect()
+    world.device.broker.deliver(TOPICS.run(DEVICE, MODULE), b"x", reply_to=result, correlation=None, retain=False)
+    world.sent["x"] = Sent(Job("x", NamedModule(MODULE), (b"x",)), b"x", plain=True)
+    world._exhaust()
+    world.device.broker.refuses = lambda _message: False
+    world.crash()
+    world.connect()
+    world._exhaust()
+    assert error_topic(result) in answers
+    assert result not in answers, "an output is what is read there"
 
 
 def test_the_replacement_survives_a_crash(publisher: Publisher) -> None:
