@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from waspi.backoff import Backoff
-from waspi.device.job import Job, answer_to, is_repeated
+from waspi.device.job import Job, answer_to, is_repeated, keep_for_acknowledgement
 from waspi.errors import (
     AbiError,
     DuplicateJobError,
@@ -95,6 +95,7 @@ class Intake:
         self._storing: dict[str, _Storing] = {}
         self._in_trouble = False
         self._not_before = 0.0
+        """When a disk in trouble is tried again; 0: no time has to pass."""
         self._backoff = Backoff(first=0.5, longest=30.0)
         self._dropped = 0
 
@@ -121,12 +122,14 @@ class Intake:
 
     def next_deadline(self) -> float | None:
         """When :meth:`look_again` wants to be called although nothing happened."""
-        return self._not_before if self._held and self._in_trouble else None
+        return self._not_before if self._held and self._in_trouble and self._not_before else None
 
     def look_again(self) -> None:
         """Look at held jobs again: there may be room now."""
-        if self._in_trouble and self._clock.monotonic() < self._not_before:
-            return
+        if self._in_trouble and self._not_before:
+            if self._clock.monotonic() < self._not_before:
+                return
+            self._not_before = 0.0  # whatever else holds a job up now calls again
         for _ in range(len(self._held)):
             if not self._outbox.takes:
                 return
@@ -136,7 +139,7 @@ class Intake:
             if len(self._held) > before:  # held again: it went to the end; put it back where it was
                 self._held.rotate(1)
                 return
-        if self._in_trouble and not self._held:
+        if self._in_trouble and not self._held and not self._storing:
             self._in_trouble = False
             self._backoff.reset()
             self._announcer.degraded("modules", None)
@@ -314,7 +317,7 @@ class Intake:
         storing = self._storing.get(job_id)
         if storing is not None:
             if storing.decision.body_hash == decision.body_hash:
-                storing.messages.append(message)
+                keep_for_acknowledgement(storing.messages, message)
             return storing.decision.body_hash == decision.body_hash
         live = self._jobs.find(job_id)
         if live is not None:

@@ -83,6 +83,8 @@ class Job:
     """To be acknowledged once the disk knows of the job."""
     cancels: list[Incoming] = field(default_factory=list)
     """To be acknowledged once its end is on the disk."""
+    canceled: bool = False
+    """Whether somebody has asked for its end."""
     cancel_reason: str = ""
     in_line: bool = False
     """Whether it waits in memory for a worker."""
@@ -207,6 +209,17 @@ def answer_to(job: Job | JobRow, result: Result, encoded: bytes) -> OutboxEntry 
             job.id,
         )
     return OutboxEntry(job.reply_to, encoded, job.correlation, CONTENT_TYPE, (), job.id)
+
+
+def keep_for_acknowledgement(kept: list[Incoming], message: Incoming) -> None:
+    """Keep one more message of the same job until the disk has it: of QoS 1 alone, and of no earlier connection.
+
+    Nothing else can be acknowledged, so that the broker's window bounds what is kept however long the disk refuses. The
+    first one stays: it says how the job came.
+    """
+    if message.qos:
+        kept[1:] = [each for each in kept[1:] if each.connection == message.connection]
+        kept.append(message)
 
 
 def is_repeated(job: Job | JobRow, message: Incoming) -> bool:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from waspi.backoff import Backoff
-from waspi.device.job import LAST_ATTEMPT, Job, Receipt, answer_to, job_of_row
+from waspi.device.job import LAST_ATTEMPT, Job, Receipt, answer_to, job_of_row, keep_for_acknowledgement
 from waspi.device.waiting import HELD_BYTES, Waiting
 from waspi.errors import (
     CanceledError,
@@ -107,6 +107,7 @@ class Jobs:
         self._in_trouble = False
         """Whether the disk did not take or give what a worker needs of a module."""
         self._not_before = 0.0
+        """When a disk in trouble is tried again; 0: no time has to pass."""
         self._backoff = Backoff(first=0.5, longest=30.0)
         self._lasts: dict[str, float] = {}
         """For jobs that wait on the disk only: when their expiry has passed (monotonic seconds)."""
@@ -162,7 +163,7 @@ class Jobs:
         if job.receipt is Receipt.KEPT:
             self._acknowledge(job, message)
         else:
-            job.messages.append(message)
+            keep_for_acknowledgement(job.messages, message)
 
     def cancel(self, job_id: str, message: Incoming, reason: str) -> None:
         """Stop a job, waiting or running; ``message`` is acknowledged when it is at its end, or at once without one."""
@@ -170,10 +171,11 @@ class Jobs:
         if job is None:
             self._link.acknowledge(message)
             return
-        job.cancels.append(message)
+        keep_for_acknowledgement(job.cancels, message)
+        job.canceled = True
         job.cancel_reason = job.cancel_reason or reason
         if job.state is JobState.QUEUED:
-            self._fail(job, JobState.CANCELED, CanceledError(_with_reason("canceled before it ran", reason)))
+            self._fail_canceled(job)
         elif job.state is JobState.IN_PROGRESS:
             self._pool.cancel(job_id)
 
@@ -181,7 +183,11 @@ class Jobs:
 
     def pump(self) -> None:
         """Start what there are workers for; costs nothing where there is nothing to start."""
-        if self._writer.trouble is not None or (self._in_trouble and self._clock.monotonic() < self._not_before):
+        if self._in_trouble and self._not_before:
+            if self._clock.monotonic() < self._not_before:
+                return
+            self._not_before = 0.0  # whatever else holds a job up now calls again
+        if self._writer.trouble is not None:
             return
         while not self.draining and self._has_room_for_results():
             job = self._next()
@@ -258,7 +264,7 @@ class Jobs:
             young.popleft()
         receipt = young[0].arrived + RECEIPT_S if young else None
         budget = self._budget.next_deadline(self._clock.monotonic()) if self._waiting or self._first else None
-        disk = self._not_before if self._in_trouble and self._first else None
+        disk = self._not_before if self._in_trouble and self._not_before and (self._waiting or self._first) else None
         return min((each for each in (receipt, budget, disk) if each is not None), default=None)
 
     def give_back(self) -> None:
@@ -407,7 +413,10 @@ class Jobs:
     def _wait_for_disk(self, job: Job, error: JobError) -> None:
         """The disk does not take or give what a worker needs of its module: it has not begun, and waits."""
         job.become(JobState.QUEUED)
-        self._first.append(job)
+        if job.canceled:  # the pool had ended it already when it was told
+            self._fail_canceled(job)
+        else:
+            self._first.append(job)
         self._in_trouble = True
         self._not_before = self._clock.monotonic() + self._backoff.next()
         self._announcer.degraded("artifacts", StorageError(error.message))
@@ -472,6 +481,10 @@ class Jobs:
         if named:
             known["WASPI_MODULE"], _, known["WASPI_VERSION"] = named.partition("@")
         return environment_block(known)
+
+    def _fail_canceled(self, job: Job) -> None:
+        told = CanceledError(_with_reason("canceled before it ran", job.cancel_reason))
+        self._fail(job, JobState.CANCELED, told)
 
     def _fail(self, job: Job, state: JobState, error: WaspiError) -> None:
         """End a job that does not start."""
