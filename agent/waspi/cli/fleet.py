@@ -1,4 +1,4 @@
-"""``waspi fleet``: the fleet at a glance."""
+"""``waspi fleet``: the fleet at a glance; ``waspi fleet forget``: a board that is gone leaves it."""
 
 import sys
 from typing import Annotated
@@ -13,9 +13,12 @@ from waspi.cli.examples import examples
 from waspi.cli.exit_code import ExitCode
 from waspi.cli.fleet_board import json_of_device
 from waspi.cli.fleet_table import lines_of, render
-from waspi.errors import UsageError
+from waspi.cli.json_option import JsonOption
+from waspi.errors import RefusedByBrokerError, UsageError
 from waspi.fleet.client import SURVEY_TIMEOUT_S, FleetStates
+from waspi.fleet.registry import DeviceView
 from waspi.fleet.selection import Selection
+from waspi.protocol.topics import Topics
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
@@ -23,15 +26,18 @@ MOST_IN_A_FRAME = 200
 """Devices; more are written as plain lines, as into a pipe."""
 
 
-@app.command(
+@app.callback(
+    invoke_without_command=True,
     epilog=examples(
         "waspi fleet",
         "waspi fleet --group kitchen --label floor=2 --offline",
         "waspi fleet --module stats@1.2.0 --json | jq -r .device",
-    )
+        "waspi fleet forget pi-7",
+    ),
 )
 @speaks_to_broker
 def fleet(
+    context: typer.Context,
     *,
     group: Annotated[
         list[str] | None, typer.Option("--group", metavar="ID", help="Only devices of this group; may be repeated.")
@@ -54,6 +60,9 @@ def fleet(
 
     What a device cannot do in its sandbox is named; everything else of it is on.
     """
+    if context.invoked_subcommand is not None:
+        _no_options_before(context)
+        return ExitCode.OK
     labels = dict(_label(each) for each in label or ())
     name, _, version = (module or "").partition("@")
     selection = Selection(frozenset(group or ()), labels, name, version, online)
@@ -75,6 +84,76 @@ def fleet(
     there = sum(view.online for view in views)
     note(f"{len(views)} of {len(known)} devices, {there} online{_incomplete(known)}")
     return ExitCode.OK
+
+
+@app.command(
+    epilog=examples("waspi fleet forget pi-7", "waspi fleet forget pi-7 --yes --json --broker mqtt://broker.example")
+)
+@speaks_to_broker
+def forget(
+    device: Annotated[str, typer.Argument(metavar="ID", help="The board's id.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also a board that is online, or of which nothing is known.")
+    ] = False,
+    timeout: WaitOption = SURVEY_TIMEOUT_S,
+    as_json: JsonOption = False,
+    at: BrokerOptions,
+) -> int:
+    """Clear what the broker keeps of a board that is gone: its presence and what it reported.
+
+    It is in no list, dashboard or rollout any more. A board that lives after all is back when it connects next. Its
+    certificate and its session at the broker stay; waspi device remove ends those, too.
+    """
+    choice = at.choice()
+    with choice.client() as client:
+        view = client.device(device, timeout)
+        if not force:
+            _may_be_forgotten(view, choice.fleet)
+        if not yes and not _confirmed(view):
+            note(f"{device} is kept")
+            return ExitCode.USAGE
+        try:
+            client.forget(device, timeout)
+        except RefusedByBrokerError as error:
+            topics = Topics(choice.fleet)
+            raise RefusedByBrokerError(
+                f"{error.message}. What waspi broker config writes lets nobody but the board write there: run waspi "
+                f"device remove {device} --dir DIR where the broker's folder is; with another access list, let this "
+                f"user write {topics.presence(device)} and {topics.reported(device)}",
+                error.code,
+            ) from error
+    if as_json:
+        write_json({"forgotten": device, "was": view.state})
+    else:
+        write_text(f"{device} is forgotten; it was {view.state}")
+    return ExitCode.OK
+
+
+def _no_options_before(context: typer.Context) -> None:
+    sources = map(context.get_parameter_source, context.params)
+    if any(source is not None and source.name == "COMMANDLINE" for source in sources):
+        raise UsageError(f"write options behind {context.invoked_subcommand}, not before it")
+
+
+def _may_be_forgotten(view: DeviceView, fleet: str) -> None:
+    if view.online:
+        raise UsageError(
+            f"{view.id} is online, as far as the broker knows (waspi fleet says whether it answers); "
+            "--force forgets it until it connects next"
+        )
+    if view.presence is None and view.reported is None and not view.unreadable:
+        raise UsageError(f"nothing is kept of a device {view.id} in fleet {fleet}: are both names right?")
+
+
+def _confirmed(view: DeviceView) -> bool:
+    if not sys.stdin.isatty():
+        raise UsageError(f"nobody can be asked here whether to forget {view.id}: give --yes")
+    # typer.confirm would write a space to stdout, where the answer alone belongs
+    sys.stderr.write(f"Forget {view.id}, which is {view.state}? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _incomplete(known: FleetStates) -> str:

@@ -11,7 +11,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
-from waspi.errors import BrokerError, NoAnswerError, OperatorError, UsageError
+from waspi.errors import BrokerError, NoAnswerError, OperatorError, RefusedByBrokerError, UsageError
 from waspi.fleet.client_session import ClientSession, signed_by
 from waspi.fleet.job_handle import GroupHandle, JobHandle
 from waspi.fleet.job_order import JobOptions, JobOrder
@@ -240,6 +240,36 @@ class Client:
             return found.result(timeout)
         except FutureTimeoutError as error:
             raise NoAnswerError(f"{self._address}: the fleet's states were not told in {timeout:g} s") from error
+
+    def device(self, device: str, timeout: float = SURVEY_TIMEOUT_S) -> DeviceView:
+        """Give what the broker keeps of one device, which may be nothing; the device itself is not asked.
+
+        Raises :class:`NoAnswerError` after ``timeout`` seconds.
+        """
+        check_id(device, "device")
+        session = self._session()
+        done: Future[DeviceView] = Future()
+        session.loop.call(lambda: session.look(device, lambda: done.set_result(session.registry.get(device))))
+        try:
+            return done.result(timeout)
+        except FutureTimeoutError as error:
+            raise NoAnswerError(f"{self._address}: what is kept of {device} was not told in {timeout:g} s") from error
+
+    def forget(self, device: str, timeout: float = SURVEY_TIMEOUT_S) -> None:
+        """Clear what the broker keeps of a device that is gone: its presence and its reported state.
+
+        A device that is there after all says both again when it connects next. Each step may take ``timeout`` seconds.
+        Raises :class:`RefusedByBrokerError` where this client may not write there, :class:`NoAnswerError`.
+        """
+        self.device(device, timeout)  # so that it is heard here when both are cleared
+        for topic in (self._topics.reported(device), self._topics.presence(device)):
+            self._publish(Outgoing(topic, b"", retain=True), timeout)
+        left = self.device(device, timeout)
+        if left.presence is not None or left.reported is not None:
+            raise RefusedByBrokerError(
+                f"the broker at {self._address} took the request, and what it keeps of {device} did not go: this user "
+                "may not write there, or the device has just said it again"
+            )
 
     def watch(self, callback: Callable[[FleetEvent], None]) -> Callable[[], None]:
         """Have ``callback`` told everything that the fleet's devices say; returns what ends that.

@@ -202,6 +202,11 @@ class ClientSession:
             self._subscribe(new)
         self.probe(done if new else back)
 
+    def look(self, device: str, back: Callable[[], None]) -> None:
+        """Have what is kept of ``device`` taken in, and what it says from now on, then call ``back``."""
+        self.follow(self._topics.operator_filters(device))
+        self.probe(back)
+
     @property
     def reply_folder(self) -> str:
         """Response Topic of this client's requests."""

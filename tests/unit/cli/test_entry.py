@@ -84,7 +84,7 @@ def test_every_command_has_help_with_examples(command: str) -> None:
     result = runner.invoke(app, [command, "--help"], env={"COLUMNS": "120"})
     assert result.exit_code == 0
     below = [each.name or each.callback.__name__ for each in import_module(COMMANDS[command]).app.registered_commands]
-    below = below if len(below) > 1 or command in {"broker", "golden"} else []
+    below = below if len(below) > 1 or command in {"broker", "golden", "fleet"} else []
     shown = [result.output, *(runner.invoke(app, [command, name, "--help"]).output for name in below)]
     assert all("Examples:" in text for text in (shown[1:] or shown)), command
 
