@@ -91,6 +91,8 @@ class VirtualBroker:
             assert packet in self._session.sent, "the device acknowledges what it was not sent"
             del self._session.sent[packet]
             self.pump()
+        elif not packet.qos:
+            self._on_publish(packet)
         elif self.refuses(packet):
             error = RefusedByBrokerError(f"publish refused: 0x{self.refusal_code:02x}", self.refusal_code)
             self.link.pubacks.append((token, error))
@@ -108,6 +110,7 @@ class VirtualLink:
         self.settings = settings
         self.server = ServerLimits()
         self.online = False
+        self.blocked = False
         self.address = settings.address
         self.connection_number = 0
         self.up: deque[tuple[Outgoing | int, int]] = deque()
@@ -132,6 +135,12 @@ class VirtualLink:
     def publish(self, message: Outgoing) -> int:
         if not self.online:
             raise UnreachableBrokerError("not connected to the broker")
+        largest = self.server.max_packet_bytes
+        if largest is not None and len(message.payload) > largest:
+            raise RefusedByBrokerError(f"the broker takes packets of {largest} bytes at most", 0x95)
+        if not message.qos:
+            self.up.append((message, 0))
+            return 0
         assert self.room > 0, "the broker's Receive Maximum is passed"
         self._tokens += 1
         self._in_flight.add(self._tokens)

@@ -6,7 +6,7 @@ import heapq
 import logging
 from typing import TYPE_CHECKING, Final
 
-from waspi.errors import EnvelopeError, TopicError
+from waspi.errors import BrokerError, EnvelopeError, TopicError
 from waspi.mqtt.message import Incoming, Outgoing
 from waspi.protocol.admission import MAX_CORRELATION
 from waspi.protocol.result_envelope import CONTENT_TYPE
@@ -58,10 +58,15 @@ class StateCalls:
         return self._waiting[0][0] if self._waiting else None
 
     def tick(self, now: float) -> None:
-        """Answer the calls whose time has come."""
+        """Answer the calls whose time has come, but those that a slow uplink would leave in memory."""
         while self._waiting and self._waiting[0][0] <= now:
             _, topic, correlation = heapq.heappop(self._waiting)
-            if self._link.online:
-                presence, reported = self._state()
-                payload = encode_state_answer(StateAnswer(self._policy.device, presence, reported))
-                self._link.publish(Outgoing(topic, payload, qos=0, correlation=correlation, content_type=CONTENT_TYPE))
+            if not self._link.online or self._link.blocked:
+                continue
+            presence, reported = self._state()
+            payload = encode_state_answer(StateAnswer(self._policy.device, presence, reported))
+            answer = Outgoing(topic, payload, qos=0, correlation=correlation, content_type=CONTENT_TYPE)
+            try:
+                self._link.publish(answer)
+            except BrokerError as error:  # no packet of this broker holds it, perhaps
+                _log.warning("an answer to %s is not sent: %s", topic, error.message)

@@ -157,6 +157,11 @@ class Link:
         return self._connections
 
     @property
+    def blocked(self) -> bool:
+        """Whether the network did not take all that was written: no window bounds what is sent with QoS 0."""
+        return bool(self._events & selectors.EVENT_WRITE)
+
+    @property
     def room(self) -> int:
         """How many QoS 1 publishes the window has room for."""
         connection = self._connection
