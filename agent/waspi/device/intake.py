@@ -7,6 +7,7 @@ import logging
 import os
 from collections import deque
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ from waspi.protocol.admission import MAX_CORRELATION, UNREAD, Admitted, Refused,
 from waspi.protocol.cancel import decode_cancel
 from waspi.protocol.result_envelope import decode_result, encode_result
 from waspi.protocol.signed_request import cancel_of, open_request
-from waspi.protocol.topics import Route
+from waspi.protocol.topics import Route, RouteKind
 from waspi.sandbox.messages import one_line
 
 if TYPE_CHECKING:
@@ -54,11 +55,23 @@ if TYPE_CHECKING:
 
 _AT_ONCE_BYTES = 256 * 1024
 """Bytes that are hashed on the loop's thread."""
+_HASHING = 4
+"""Messages whose hash a thread makes, beyond which such of QoS 0 are dropped."""
 _UNKEPT = 512
 """Jobs that the disk does not know of, beyond which jobs of QoS 0 are dropped; others stay with the broker."""
 _UNKEPT_BYTES = 16 * 1024 * 1024
 
 _log = logging.getLogger(__name__)
+
+
+class _After(IntEnum):
+    """What a cancel has waited for, since the job that it means may be part of it."""
+
+    NOTHING = 0
+    HASHED = 1
+    """Messages that were with the thread when it came."""
+    HELD = 2
+    """Messages that were held when it came."""
 
 
 class Intake:
@@ -98,6 +111,8 @@ class Intake:
         """When a disk in trouble is tried again; 0: no time has to pass."""
         self._backoff = Backoff(first=0.5, longest=30.0)
         self._dropped = 0
+        self._hashing = 0
+        """Large messages whose hash a thread makes."""
 
     def on_job(self, route: Route, message: Incoming) -> None:
         """Take a message of a route DEVICE_JOB, GROUP_JOB or RUN."""
@@ -105,13 +120,17 @@ class Intake:
             self._hold(route, message)
         elif len(message.payload) <= _AT_ONCE_BYTES:
             self._job(route, message)
+        elif not message.qos and self._hashing >= _HASHING:
+            self._drop()
         else:
+            self._hashing += 1
             self._background.do(
                 partial(digest_of, self._policy, message.payload), partial(self._on_hashed, route, message)
             )
 
     def _on_hashed(self, route: Route, message: Incoming, digest: bytes | None, error: Exception | None) -> None:
         """The hash of a large message is known."""
+        self._hashing -= 1
         if error is not None:
             raise error
         self._job(route, message, digest)
@@ -134,6 +153,9 @@ class Intake:
             if not self._outbox.takes:
                 return
             route, message = self._held.popleft()
+            if route.kind is RouteKind.CANCEL:
+                self.on_cancel(route.item, message, after=_After.HELD)
+                continue
             before = len(self._held)
             self._job(route, message)
             if len(self._held) > before:  # held again: it went to the end; put it back where it was
@@ -242,8 +264,8 @@ class Intake:
         else:
             for message in job.messages:
                 self._refuse(_refused(job.decision, error), message)
-        for message, reason in job.cancels:
-            self._jobs.cancel(job_id, message, reason)
+        for message in job.cancels:
+            self.on_cancel(job_id, message, after=_After.HASHED)
 
     def _take(self, decision: Admitted, messages: list[Incoming], found: Resolved) -> None:
         asked, message, now = decision.job, messages[0], self._clock.now()
@@ -391,8 +413,8 @@ class Intake:
 
     # --- cancel -------------------------------------------------------------------------------------------------------
 
-    def on_cancel(self, job_id: str, message: Incoming) -> None:
-        """Take a request to stop a job."""
+    def on_cancel(self, job_id: str, message: Incoming, *, after: _After = _After.NOTHING) -> None:
+        """Take a request to stop a job, which may have come before it and not be taken yet."""
         try:
             clock = max(self._clock.now(), self._clock.floor)
             body = open_request(self._policy, message.payload, what=cancel_of(job_id), now=clock)
@@ -404,11 +426,22 @@ class Intake:
         if message.retain:
             self._link.acknowledge(message)
             return
-        _log.info("job %s is to be canceled%s", job_id, f": {reason}" if reason else "")
-        if job_id in self._storing:
-            self._storing[job_id].cancels.append((message, reason))
-            return
-        self._jobs.cancel(job_id, message, reason)
+        storing = self._storing.get(job_id)
+        if storing is not None:
+            if message.qos or not storing.cancels:
+                keep_for_acknowledgement(storing.cancels, message)
+        elif self._jobs.cancel(job_id, message, reason):
+            _log.info("job %s is to be canceled%s", job_id, f": {reason}" if reason else "")
+        elif message.qos and self._hashing and after < _After.HASHED:  # the thread works in order of arrival
+            self._background.do(_nothing, lambda *_: self.on_cancel(job_id, message, after=_After.HASHED))
+        elif message.qos and self._held and after < _After.HELD:
+            self._held.append((Route(RouteKind.CANCEL, self._policy.device, item=job_id), message))
+        else:
+            self._link.acknowledge(message)
+
+
+def _nothing() -> None:
+    """Work for the thread that only marks a place in the order."""
 
 
 @dataclass(slots=True)
@@ -419,7 +452,7 @@ class _Storing:
     decision: Admitted
     messages: list[Incoming]
     """The one that brought it, and those that brought it once more."""
-    cancels: list[tuple[Incoming, str]] = field(default_factory=list)
+    cancels: list[Incoming] = field(default_factory=list)
 
 
 @value

@@ -165,12 +165,11 @@ class Jobs:
         else:
             keep_for_acknowledgement(job.messages, message)
 
-    def cancel(self, job_id: str, message: Incoming, reason: str) -> None:
-        """Stop a job, waiting or running; ``message`` is acknowledged when it is at its end, or at once without one."""
+    def cancel(self, job_id: str, message: Incoming, reason: str) -> bool:
+        """Stop a job, waiting or running; ``message`` is acknowledged when it is at its end. ``False``: no such job."""
         job = self._jobs.get(job_id) or self._load_one(job_id)
         if job is None:
-            self._link.acknowledge(message)
-            return
+            return False
         keep_for_acknowledgement(job.cancels, message)
         job.canceled = True
         job.cancel_reason = job.cancel_reason or reason
@@ -178,6 +177,7 @@ class Jobs:
             self._fail_canceled(job)
         elif job.state is JobState.IN_PROGRESS:
             self._pool.cancel(job_id)
+        return True
 
     # --- out ----------------------------------------------------------------------------------------------------------
 

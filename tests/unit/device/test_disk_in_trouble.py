@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -112,3 +113,58 @@ def test_trouble_with_modules_is_told_once_and_tried_ever_more_rarely(
     assert 2 < len(tries) < 40
     assert sum("no jobs are taken" in record.message for record in caplog.records) == 1
     assert not any("takes writes again" in record.message for record in caplog.records)
+
+
+def test_a_cancel_of_a_job_whose_module_the_disk_does_not_take_holds(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, waiting = world.device, list[Any]()
+    error = StorageError("no space left on the device")
+    error.__cause__ = OSError(28, "no space left on the device")
+    catalog = device.agent._catalog
+    store = catalog.store
+    monkeypatch.setattr(catalog, "store", lambda _wasm, _background, then: waiting.append(then))
+    job = Job("inline", InlineModule(b"\0asm\1\0\0\0" + bytes(20)), (b"x",))
+    throw(world, TOPICS.device_job(DEVICE), encode_job(job), qos=1)
+    waiting.pop()(None, error)
+    throw(world, TOPICS.cancel(DEVICE, "inline"), b"", qos=1, packet_id=2)
+    world.advance(40.0)
+    waiting.pop()(None, error)  # the disk refuses once more
+    at_once: Any = SimpleNamespace(do=lambda work, then: then(work(), None))
+    monkeypatch.setattr(catalog, "store", lambda wasm, _background, then: store(wasm, at_once, then))
+    monkeypatch.setattr(device.link, "acknowledge", lambda _message: True)
+    for _ in range(40):
+        world.advance(1.0)
+        device.disk.commit()
+    row = world._journaled("inline")
+    assert row is not None
+    assert row.state is JobState.CANCELED
+
+
+def test_a_cancel_right_behind_a_large_job_holds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job's hash is still with the thread when the cancel comes."""
+    device, given = world.device, list[Any]()
+    monkeypatch.setattr(device.agent._background, "do", lambda work, then: given.append((work, then)))
+    monkeypatch.setattr(device.link, "acknowledge", lambda _message: True)
+    body = encode_job(Job("large", NamedModule(MODULE), (bytes(300_000),)))
+    throw(world, TOPICS.device_job(DEVICE), body, qos=1)
+    throw(world, TOPICS.cancel(DEVICE, "large"), b"", qos=1, packet_id=2)
+    for work, then in given:
+        then(work(), None)
+    for _ in range(10):
+        world.advance(1.0)
+        device.disk.commit()
+    row = world._journaled("large")
+    assert row is not None
+    assert row.state is JobState.CANCELED
+
+
+def test_large_jobs_of_qos_0_do_not_pile_up_before_a_stuck_thread(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[object] = []
+    monkeypatch.setattr(world.device.agent._background, "do", lambda work, _then: given.append(work))
+    for number in range(100):
+        body = encode_job(Job(f"large-{number}", NamedModule(MODULE), (bytes(300_000),)))
+        throw(world, TOPICS.device_job(DEVICE), body, qos=0)
+    assert len(given) < 10
