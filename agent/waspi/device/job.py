@@ -16,7 +16,8 @@ from waspi.model.module import DigestModule
 from waspi.model.result import JobError, Result
 from waspi.model.state import TRANSITIONS, JobState
 from waspi.mqtt.message import Incoming
-from waspi.protocol.job_envelope import decode_job, encode_job
+from waspi.protocol import cbor
+from waspi.protocol.job_envelope import MAX_BYTES, encode_job, job_from
 from waspi.protocol.plain_answer import plain_answer
 from waspi.protocol.result_envelope import CONTENT_TYPE
 from waspi.protocol.topics import error_topic
@@ -164,7 +165,10 @@ def job_of_row(row: JobRow, *, now: float, monotonic: float, found: bool) -> Job
         terms, _, body = body.partition(b"\0")
         publisher, *own_terms = terms.decode("utf-8", "replace").split(" ")
     try:
-        request: Request | None = decode_job(body)
+        stored = cbor.decode(body, max_bytes=MAX_BYTES)
+        if type(stored) is dict:
+            stored.pop("idempotent", None)  # a journal of version 1 may have it
+        request: Request | None = job_from(stored)
         if request is not None and not isinstance(request.module, DigestModule):
             request = None
     except EnvelopeError:

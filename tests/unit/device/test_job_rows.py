@@ -7,6 +7,7 @@ import pytest
 from waspi.device.job import Job, Receipt, job_of_row
 from waspi.model.job import Job as Request
 from waspi.model.module import DigestModule
+from waspi.protocol import cbor
 
 DIGEST = "ab" * 32
 
@@ -37,6 +38,14 @@ def test_who_sent_it_and_under_which_terms_outlives_the_disk(publisher: str, own
     assert after.receipt is Receipt.KEPT
     assert after.request == before.request
     assert (after.publisher, tuple(after.own_terms), after.blameless) == (publisher, own_terms, bool(own_terms))
+
+
+def test_a_job_that_a_journal_of_version_1_calls_idempotent_is_still_a_job() -> None:
+    before = job("", ())
+    fields = cbor.decode(before.to_receipt().body, max_bytes=1000)
+    assert isinstance(fields, dict)
+    body = cbor.encode_sorted({**fields, "idempotent": True})
+    assert job_of_row(before.to_row(body, 1), now=1.0, monotonic=2.0, found=True).request == before.request
 
 
 @pytest.mark.parametrize("body", [b"", b"ops", b"ops\0", b"ops \xff\0\xa1", b"\xff", b"\0\0\0"])
