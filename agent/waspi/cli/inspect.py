@@ -43,13 +43,13 @@ def inspect(
     }
     refusal: GuestError | None = None
     try:
-        with Module.compile(wasm, abi=description) as compiled:
+        with Module.compile(wasm, abi=description if script else None) as compiled:  # what is refused is shown, too
             if not script:
                 report["stripped_bytes"] = len(_wasmer.strip(wasm))
                 report["artifact_bytes"] = len(compiled.serialize())
                 report["exports"] = [{"name": name, "type": kind} for name, kind in compiled.exports]
                 report["imports"] = [{"module": of, "name": name, "type": kind} for of, name, kind in compiled.imports]
-            compiled.check_abi()
+            compiled.check_abi(description)
     except GuestError as error:
         refusal = error
     report["accepted"] = refusal is None

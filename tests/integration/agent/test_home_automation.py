@@ -41,8 +41,9 @@ def test_text_in_and_text_out(agent: AgentProcess, broker: Mosquitto) -> None:
     with heard_on(broker, f"{DEVICE}/result/+") as results:
         publish(broker, f"{DEVICE}/run/append", "The input string")
         assert next(results) == OUTPUT
+    with heard_on(broker, f"{DEVICE}/error/+") as errors:  # never where it could be taken for output
         publish(broker, f"{DEVICE}/run/nothing", "x")
-        assert json.loads(next(results))["error"]["kind"] == "unknown-module"
+        assert json.loads(next(errors))["error"]["kind"] == "unknown-module"
 
 
 def test_states_are_retained_json(agent: AgentProcess, broker: Mosquitto) -> None:

@@ -43,6 +43,7 @@ def test_fault_45_unseen_modules_take_no_workers_place(rigs: Callable[..., Rig],
 def test_after_the_compiler_the_highest_priority_goes_first(fake: Fake) -> None:
     rig, digest = fake(size=1, compiler_command=(*COMPILER, __file__))
     hanging = rig.submit(digest, b"hang")
+    rig.until(lambda: any(worker.assignment is not None for worker in rig.pool._workers.all))
     unseen = rig.cache.put(b"another module")
     names = {priority: rig.submit(unseen, b"x", priority=priority) for priority in (-5, 0, 7, 1)}
     rig.until(lambda: len(rig.pool._for_worker) == 4)
