@@ -29,10 +29,13 @@ def open_state_folder(folder: Path) -> None:
 def faults_of(folder: Path, user: int) -> Iterator[tuple[str, str]]:
     """What is wrong with the rights of a state folder that ``user`` works with, each with what to do about it.
 
-    Raises ``OSError`` where it cannot be looked at.
+    A link of root's or of the user's own to the folder is followed: systemd makes one for ``DynamicUser=``
+    (systemd.exec(5)). Raises ``OSError`` where it cannot be looked at.
     """
     for path in (folder, *sorted(folder.iterdir())):
         found = path.lstat()
+        if path == folder and stat.S_ISLNK(found.st_mode) and found.st_uid in {0, user}:
+            found = path.stat()
         if found.st_uid != user:
             todo = f"see where it comes from, then: chown -R --no-dereference {user} {folder}"
             yield f"{path} belongs to user {found.st_uid}, not to user {user}", todo
