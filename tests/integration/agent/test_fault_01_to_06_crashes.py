@@ -24,7 +24,8 @@ def job(job_id: str) -> Job:
 
 @pytest.fixture
 def world(tmp_path: Path, broker: Mosquitto, append_wasm: bytes) -> Iterator[FaultWorld]:
-    made = FaultWorld(tmp_path / "pi-1", broker, append_wasm)
+    fuel = f"[limits]\nfuel = {1 << 60}\n"  # a loop ends by time alone, however fast the machine is
+    made = FaultWorld(tmp_path / "pi-1", broker, append_wasm, rest=fuel)
     yield made
     made.close()
 
