@@ -7,6 +7,7 @@ because whatever a hostile module does to it ends with it.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from waspi import _wasmer
 from waspi.errors import CompileError, WaspiError
@@ -35,7 +36,8 @@ def main(arguments: list[str]) -> None:
     """Serve one request. ``arguments``: RLIMIT_AS in bytes, RLIMIT_CPU in seconds (0: none), bound of the artifact."""
     address_space_bytes, cpu_seconds, artifact_bytes = map(int, arguments)
     lower_priority()
-    os.nice(_NICE)
+    with suppress(OSError):  # a unit may forbid it; then it competes like any other
+        os.nice(_NICE)
     receiver = Receiver()
     posture = _wasmer.lockdown(
         "compiler",
