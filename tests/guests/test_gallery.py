@@ -15,16 +15,13 @@ from tests.guests.javascript import FULL
 from waspi import _wasmer
 from waspi.cli.function_test import odd_inputs
 from waspi.cli.project import Project
-from waspi.errors import BadInputError, ExceptionError, ExitTrap, FuelLimitError, WaspiError
+from waspi.errors import BadInputError, ExceptionError, ExitTrap, FuelLimitError
 from waspi.model.abi import ModuleFormat
 from waspi.model.limits import Limits
 
 pytestmark = pytest.mark.skipif(not FULL, reason="an emulated board takes long: it has test_javascript_on_boards.py")
 
 GALLERY = ROOT / "guests" / "gallery"
-ENDS: tuple[type[WaspiError], ...] = (BadInputError, ExceptionError, ExitTrap)
-if "wasmi" in _wasmer.ENGINE:
-    ENDS += (FuelLimitError,)  # it counts copies and growth of memory by their size
 FOLDERS = sorted(path.parent for path in GALLERY.glob("*/waspi.toml"))
 
 
@@ -49,8 +46,13 @@ def test_golden_pairs_and_odd_inputs(folder: Path) -> None:
         for data in islice(odd_inputs([pair.input for pair in pairs], chance), 40):
             try:
                 module.run(data, limits=limits)
-            except ENDS:
+            except (BadInputError, ExceptionError, ExitTrap):
                 continue
+            except FuelLimitError:
+                # This input costs 1.6e9 on Wasmer; wasmi takes 0.26 s for it and counts more than 1e10,
+                # which is not explained yet. Everything else must stay within its fuel on both engines.
+                assert (folder.name, len(data)) == ("csv-to-cbor", 100_000)
+                assert "wasmi" in _wasmer.ENGINE
 
 
 def output(name: str, given: object) -> object:
